@@ -1,0 +1,192 @@
+"""Cards: a verdict with its evidence as HTML, LaTeX and plain text."""
+
+from __future__ import annotations
+
+import html
+from importlib import resources
+from typing import TYPE_CHECKING
+
+from trustlib.claims.interval_plot import plot_svg
+
+if TYPE_CHECKING:
+    from trustlib.claims.intervals import Interval
+    from trustlib.claims.rules import Verdict
+    from trustlib.claims.verdicts import ClaimResult, PartResult
+
+# one shape per verdict, drawn in the text colour: told apart without colour and without fonts
+_SHAPES: dict[Verdict, str] = {
+    "supported": '<circle cx="8" cy="8" r="7"/><path d="M4.5 8.2l2.4 2.5 4.6-5.2" class="tl-cut"/>',
+    "not supported": '<path d="M1.5 1.5h13v13h-13z"/><path d="M5 5l6 6M11 5l-6 6" class="tl-cut"/>',
+    "inconclusive": '<path d="M8 1l7 7-7 7-7-7z" class="tl-open"/><path d="M5.5 8h5" class="tl-line"/>',
+    "not tested": '<circle cx="8" cy="8" r="6.5" class="tl-open tl-dotted"/>',
+}
+
+
+def number(value: float) -> str:
+    """Four significant digits, with a real minus sign."""
+    return f"{value:.4g}".replace("-", "−")
+
+
+def span(interval: Interval) -> str:
+    """An interval as ``0.98 to 1.02``, or as one number where it has no width."""
+    low, high = number(interval.low), number(interval.high)
+    return low if low == high else f"{low} to {high}"
+
+
+def verdict_html(verdict: Verdict) -> str:
+    """The word with its shape."""
+    shape = f'<svg viewBox="0 0 16 16" width="15" height="15" aria-hidden="true">{_SHAPES[verdict]}</svg>'
+    return f'<span class="tl-verdict tl-{slug(verdict)}">{shape} {verdict}</span>'
+
+
+def slug(verdict: Verdict) -> str:
+    """The verdict as a class name."""
+    return verdict.replace(" ", "-")
+
+
+def style(name: str) -> str:
+    """A style sheet of this package."""
+    return resources.files("trustlib.claims").joinpath(f"assets/{name}.css").read_text("utf-8")
+
+
+def html_card(result: ClaimResult) -> str:
+    """The card of a claim as self-contained HTML.
+
+    Args:
+        result: what `check` or `not_tested` returned.
+
+    Returns:
+        One ``div`` with its own style, no script and nothing to load; colours follow the page.
+    """
+    claim = result.claim
+    origin = "" if claim.origin == "paper" else " (our own claim)"
+    lines = [
+        f'<div class="tl-claim tl-is-{slug(result.verdict)}" role="group" '
+        f'aria-label="Claim {claim.id}: {result.verdict}">',
+        f"<style>{style('card')}</style>",
+        f'<p class="tl-head"><strong>{claim.id}</strong>{origin} {verdict_html(result.verdict)}</p>',
+        f'<p class="tl-statement">{html.escape(claim.statement)}</p>',
+        f'<p class="tl-source">Source: {html.escape(claim.source)}.'
+        f"<br>Reported: {html.escape(reported(result))}</p>",
+    ]
+    if result.reason:
+        lines.append(f'<p class="tl-reason">{html.escape(result.reason)}</p>')
+    if result.parts:
+        lines.append(_table(result))
+    if claim.note:
+        lines.append(f'<p class="tl-note">{html.escape(claim.note)}</p>')
+    return "\n".join([*lines, "</div>"])
+
+
+def reported(result: ClaimResult) -> str:
+    """What the authors report, or a plain statement that there is nothing."""
+    value = result.claim.reported
+    if value is None:
+        return "no number" if result.claim.origin == "paper" else "nothing, the claim is ours"
+    return number(value) if isinstance(value, int | float) else value
+
+
+def _table(result: ClaimResult) -> str:
+    """Parts and their controls as a table with header cells for rows and columns."""
+    heads = ("Statistic", "Estimate", "Interval", "n", "Rule", "Outcome")
+    rows = "\n".join(_rows(part) for part in result.parts)
+    return (
+        f'<div class="tl-scroll"><table aria-label="Evidence for claim {result.claim.id}"><thead><tr>'
+        + "".join(f'<th scope="col">{h}</th>' for h in heads)
+        + f"</tr></thead><tbody>\n{rows}\n</tbody></table></div>"
+    )
+
+
+def _rows(result: PartResult) -> str:
+    """The row of a part, the rows of its controls, and the plot of both."""
+    part = result.part
+    rows = [
+        '<tr class="tl-part">'
+        f'<th scope="row"><code>{part.name}</code> {html.escape(part.statistic)}</th>'
+        f"{_cells(result.interval, part.unit)}<td>{html.escape(part.rule.words())}</td>"
+        f"<td>{verdict_html(result.verdict)}</td></tr>"
+    ]
+    for control in result.controls:
+        word = "failed as it must" if control.failed else "did not fail"
+        rows.append(
+            f'<tr class="tl-control"><th scope="row">Control <code>{control.control.name}</code> '
+            f"{html.escape(control.control.statement)}</th>{_cells(control.interval, part.unit)}"
+            f'<td>must fail</td><td class="tl-{"ok" if control.failed else "alarm"}">{word}</td></tr>'
+        )
+    method = html.escape(f"{part.interval.words()} over {part.unit}")
+    rows.append(
+        f'<tr class="tl-plot"><td colspan="6">{plot_svg(result)}'
+        f'<span class="tl-method">{method}</span></td></tr>'
+    )
+    return "\n".join(rows)
+
+
+def _cells(interval: Interval, unit: str) -> str:
+    """Estimate, interval and n; the unit is the tooltip of n and stands below the plot."""
+    return (
+        f"<td>{number(interval.estimate)}</td><td>{span(interval)}</td>"
+        f'<td title="{html.escape(unit)}">{interval.n}</td>'
+    )
+
+
+def text_card(result: ClaimResult) -> str:
+    """The card as plain text."""
+    claim = result.claim
+    lines = [f"{claim.id}: {result.verdict.upper()}", f"  {claim.statement}"]
+    lines += [f"  source: {claim.source}", f"  reported: {reported(result)}"]
+    lines += [f"  {result.reason}"] if result.reason else []
+    for part in result.parts:
+        lines.append(
+            f"  {part.part.name} = {_brackets(part.interval)} ({part.part.interval.words()}, "
+            f"n = {part.interval.n} {part.part.unit}), rule: {part.part.rule.words()} -> {part.verdict}"
+        )
+        for c in part.controls:
+            word = "failed as it must" if c.failed else "DID NOT FAIL"
+            lines.append(
+                f"    control {c.control.name} = {_brackets(c.interval)} (n = {c.interval.n}): {word}"
+            )
+    return "\n".join(lines)
+
+
+def _brackets(interval: Interval) -> str:
+    """An estimate with its interval as ``1.2 [1.1, 1.3]``."""
+    return f"{interval.estimate:.4g} [{interval.low:.4g}, {interval.high:.4g}]"
+
+
+_LATEX = {
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
+    "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
+}  # fmt: skip
+
+
+def latex(text: str) -> str:
+    """Text that LaTeX prints as it stands."""
+    return "".join(_LATEX.get(c, c) for c in text)
+
+
+def latex_card(result: ClaimResult) -> str:
+    """The card as LaTeX that needs no package."""
+    claim = result.claim
+    lines = [
+        r"\begin{quote}",
+        rf"\noindent\textbf{{{latex(claim.id)}}} \fbox{{{result.verdict}}} {latex(claim.statement)}",
+        "",
+        rf"\emph{{Source:}} {latex(claim.source)}. \emph{{Reported:}} {latex(reported(result))}.",
+    ]
+    lines += ["", latex(result.reason)] if result.reason else []
+    if result.parts:
+        lines += [r"\begin{itemize}", *(_latex_item(p) for p in result.parts), r"\end{itemize}"]
+    return "\n".join([*lines, r"\end{quote}"])
+
+
+def _latex_item(result: PartResult) -> str:
+    """One part with its controls."""
+    part, found = result.part, result.interval
+    text = (
+        f"{part.name}: {_brackets(found)}, {part.interval.words()}, "
+        f"n = {found.n} {part.unit}; rule: {part.rule.words()}: {result.verdict}."
+    )
+    for c in result.controls:
+        word = "failed as it must" if c.failed else "did not fail"
+        text += f" Control {c.control.name}: {c.interval.estimate:.4g}, {word}."
+    return rf"\item {latex(text)}"
