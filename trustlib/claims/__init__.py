@@ -7,6 +7,7 @@ stored reference runs; `ledger` and `ledger_html` put them side by side.
 
 from trustlib.claims.book import PROFILES, Claim, ClaimBook, Control, Part, load_claims
 from trustlib.claims.intervals import Interval, IntervalSpec, interval
+from trustlib.claims.ledger import LedgerRow, ledger, ledger_html, ledger_markdown
 from trustlib.claims.records import audit_coverage, collect, load_results, results_record
 from trustlib.claims.rules import VERDICTS, Rule, Verdict
 from trustlib.claims.validation import ClaimsFileError
@@ -31,6 +32,7 @@ __all__ = [
     "ControlResult",  # the outcome of one control
     "Interval",  # an estimate and the range that the data leave for it
     "IntervalSpec",  # how an interval is formed
+    "LedgerRow",  # one claim with its outcomes at every profile
     "Part",  # one statistic of a claim with its rule
     "PartResult",  # the outcome of one part
     "Rule",  # the region in which the whole interval must lie
@@ -39,6 +41,9 @@ __all__ = [
     "check",  # decide a claim
     "collect",  # the records in an executed notebook
     "interval",  # the interval of a statistic from its samples
+    "ledger",  # all claims with stored and current results
+    "ledger_html",  # the ledger as a page with filters
+    "ledger_markdown",  # the ledger as a Markdown table
     "load_claims",  # read and validate a claims file
     "load_results",  # read the stored reference runs
     "not_tested",  # the card of a claim that this run does not decide

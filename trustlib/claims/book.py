@@ -46,6 +46,12 @@ class Part:
     otherwise: Verdict = "not supported"
     reported: float | None = None
 
+    def rule_words(self) -> str:
+        """The rule as a reader says it, for example ``whole interval above 1``."""
+        if self.interval.method == "count":
+            return f"{self.rule.words()} of {self.interval.total}"
+        return f"{'every value' if self.interval.method == 'exact' else 'whole interval'} {self.rule.words()}"
+
 
 @dataclass(frozen=True)
 class Control:

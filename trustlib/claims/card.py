@@ -9,17 +9,19 @@ from typing import TYPE_CHECKING
 from trustlib.claims.interval_plot import plot_svg
 
 if TYPE_CHECKING:
+    from trustlib.claims.book import Claim
     from trustlib.claims.intervals import Interval
     from trustlib.claims.rules import Verdict
-    from trustlib.claims.verdicts import ClaimResult, PartResult
+    from trustlib.claims.verdicts import ClaimResult, ControlResult, PartResult
 
 # one shape per verdict, drawn in the text colour: told apart without colour and without fonts
 _SHAPES: dict[Verdict, str] = {
-    "supported": '<circle cx="8" cy="8" r="7"/><path d="M4.5 8.2l2.4 2.5 4.6-5.2" class="tl-cut"/>',
-    "not supported": '<path d="M1.5 1.5h13v13h-13z"/><path d="M5 5l6 6M11 5l-6 6" class="tl-cut"/>',
-    "inconclusive": '<path d="M8 1l7 7-7 7-7-7z" class="tl-open"/><path d="M5.5 8h5" class="tl-line"/>',
-    "not tested": '<circle cx="8" cy="8" r="6.5" class="tl-open tl-dotted"/>',
+    "supported": '<circle cx="8" cy="8" r="6.8"/><path d="M4.6 8.3l2.4 2.5 4.4-5.2"/>',
+    "not supported": '<path d="M1.5 1.5h13v13h-13zM5 5l6 6M11 5l-6 6"/>',
+    "inconclusive": '<path d="M8 .8l7.2 7.2-7.2 7.2L.8 8zM5.2 8h5.6"/>',
+    "not tested": '<circle cx="8" cy="8" r="6.5" stroke-dasharray="2 2"/>',
 }
+_SVG = '<svg viewBox="0 0 16 16" width="15" height="15" fill="none" stroke="currentColor" stroke-width="1.7" '
 
 
 def number(value: float) -> str:
@@ -35,7 +37,7 @@ def span(interval: Interval) -> str:
 
 def verdict_html(verdict: Verdict) -> str:
     """The word with its shape."""
-    shape = f'<svg viewBox="0 0 16 16" width="15" height="15" aria-hidden="true">{_SHAPES[verdict]}</svg>'
+    shape = f'{_SVG}aria-hidden="true">{_SHAPES[verdict]}</svg>'
     return f'<span class="tl-verdict tl-{slug(verdict)}">{shape} {verdict}</span>'
 
 
@@ -63,11 +65,11 @@ def html_card(result: ClaimResult) -> str:
     lines = [
         f'<div class="tl-claim tl-is-{slug(result.verdict)}" role="group" '
         f'aria-label="Claim {claim.id}: {result.verdict}">',
-        f"<style>{style('card')}</style>",
+        f"<style>{style('verdict')}{style('card')}</style>",
         f'<p class="tl-head"><strong>{claim.id}</strong>{origin} {verdict_html(result.verdict)}</p>',
         f'<p class="tl-statement">{html.escape(claim.statement)}</p>',
         f'<p class="tl-source">Source: {html.escape(claim.source)}.'
-        f"<br>Reported: {html.escape(reported(result))}</p>",
+        f"<br>Reported: {html.escape(reported(claim))}</p>",
     ]
     if result.reason:
         lines.append(f'<p class="tl-reason">{html.escape(result.reason)}</p>')
@@ -78,11 +80,11 @@ def html_card(result: ClaimResult) -> str:
     return "\n".join([*lines, "</div>"])
 
 
-def reported(result: ClaimResult) -> str:
+def reported(claim: Claim) -> str:
     """What the authors report, or a plain statement that there is nothing."""
-    value = result.claim.reported
+    value = claim.reported
     if value is None:
-        return "no number" if result.claim.origin == "paper" else "nothing, the claim is ours"
+        return "no number" if claim.origin == "paper" else "nothing, the claim is ours"
     return number(value) if isinstance(value, int | float) else value
 
 
@@ -100,25 +102,27 @@ def _table(result: ClaimResult) -> str:
 def _rows(result: PartResult) -> str:
     """The row of a part, the rows of its controls, and the plot of both."""
     part = result.part
-    rows = [
-        '<tr class="tl-part">'
-        f'<th scope="row"><code>{part.name}</code> {html.escape(part.statistic)}</th>'
-        f"{_cells(result.interval, part.unit)}<td>{html.escape(part.rule.words())}</td>"
+    first = (
+        f'<tr class="tl-part"><th scope="row"><code>{part.name}</code> {html.escape(part.statistic)}</th>'
+        f'{_cells(result.interval, part.unit)}<td class="tl-rule">{html.escape(part.rule_words())}</td>'
         f"<td>{verdict_html(result.verdict)}</td></tr>"
-    ]
-    for control in result.controls:
-        word = "failed as it must" if control.failed else "did not fail"
-        rows.append(
-            f'<tr class="tl-control"><th scope="row">Control <code>{control.control.name}</code> '
-            f"{html.escape(control.control.statement)}</th>{_cells(control.interval, part.unit)}"
-            f'<td>must fail</td><td class="tl-{"ok" if control.failed else "alarm"}">{word}</td></tr>'
-        )
+    )
     method = html.escape(f"{part.interval.words()} over {part.unit}")
-    rows.append(
+    plot = (
         f'<tr class="tl-plot"><td colspan="6">{plot_svg(result)}'
         f'<span class="tl-method">{method}</span></td></tr>'
     )
-    return "\n".join(rows)
+    return "\n".join([first, *(_control_row(c, part.unit) for c in result.controls), plot])
+
+
+def _control_row(result: ControlResult, unit: str) -> str:
+    """The row of a control, which says in words whether it failed."""
+    kind, word = ("ok", "failed as it must") if result.failed else ("alarm", "did not fail")
+    return (
+        f'<tr class="tl-control"><th scope="row">Control <code>{result.control.name}</code> '
+        f"{html.escape(result.control.statement)}</th>{_cells(result.interval, unit)}"
+        f'<td class="tl-rule">must fail</td><td class="tl-{kind}">{word}</td></tr>'
+    )
 
 
 def _cells(interval: Interval, unit: str) -> str:
@@ -133,12 +137,12 @@ def text_card(result: ClaimResult) -> str:
     """The card as plain text."""
     claim = result.claim
     lines = [f"{claim.id}: {result.verdict.upper()}", f"  {claim.statement}"]
-    lines += [f"  source: {claim.source}", f"  reported: {reported(result)}"]
+    lines += [f"  source: {claim.source}", f"  reported: {reported(claim)}"]
     lines += [f"  {result.reason}"] if result.reason else []
     for part in result.parts:
         lines.append(
             f"  {part.part.name} = {_brackets(part.interval)} ({part.part.interval.words()}, "
-            f"n = {part.interval.n} {part.part.unit}), rule: {part.part.rule.words()} -> {part.verdict}"
+            f"n = {part.interval.n} {part.part.unit}), rule: {part.part.rule_words()} -> {part.verdict}"
         )
         for c in part.controls:
             word = "failed as it must" if c.failed else "DID NOT FAIL"
@@ -171,7 +175,7 @@ def latex_card(result: ClaimResult) -> str:
         r"\begin{quote}",
         rf"\noindent\textbf{{{latex(claim.id)}}} \fbox{{{result.verdict}}} {latex(claim.statement)}",
         "",
-        rf"\emph{{Source:}} {latex(claim.source)}. \emph{{Reported:}} {latex(reported(result))}.",
+        rf"\emph{{Source:}} {latex(claim.source)}. \emph{{Reported:}} {latex(reported(claim))}.",
     ]
     lines += ["", latex(result.reason)] if result.reason else []
     if result.parts:
@@ -184,7 +188,7 @@ def _latex_item(result: PartResult) -> str:
     part, found = result.part, result.interval
     text = (
         f"{part.name}: {_brackets(found)}, {part.interval.words()}, "
-        f"n = {found.n} {part.unit}; rule: {part.rule.words()}: {result.verdict}."
+        f"n = {found.n} {part.unit}; rule: {part.rule_words()}: {result.verdict}."
     )
     for c in result.controls:
         word = "failed as it must" if c.failed else "did not fail"

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from trustlib.claims.intervals import Interval
     from trustlib.claims.verdicts import PartResult
 
-WIDTH, LEFT, RIGHT, ROW = 460, 150, 12, 18
+PLOT, RIGHT, ROW = 320, 12, 18
 
 
 def plot_svg(result: PartResult) -> str:
@@ -24,57 +24,61 @@ def plot_svg(result: PartResult) -> str:
     Returns:
         SVG in the text colour of the page (filled dot: the claim; open dots: controls; shaded: where the
         whole interval must lie; triangle: the authors' value). Logarithmic where all is positive and spans a
-        factor of 100 or more, which the axis says.
+        factor of 20 or more, which the axis says.
     """
     rows = [(result.part.name, result.interval), *((c.control.name, c.interval) for c in result.controls)]
-    place, scale = _axis(result, [i for _, i in rows])
+    left = 16 + 6.5 * max(len(name) for name, _ in rows)
+    width = left + PLOT + RIGHT
+    place, scale = _axis(result, [i for _, i in rows], left)
     height = ROW * len(rows) + 18
-    body = [_region(result, place, height - 16)]
+    body = [_region(result, place, left, height - 16)]
     body += [_row(k, name, found, place) for k, (name, found) in enumerate(rows)]
     if result.part.reported is not None:
         x = place(result.part.reported)
         body.append(f'<path d="M{x:.1f} 8l4 -7h-8z" fill="currentColor"><title>reported</title></path>')
     return (
-        f'<svg viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" role="img" '
-        f'style="max-width:100%;display:block" aria-label="{html.escape(_alt(result, scale))}">'
+        f'<svg viewBox="0 0 {width:g} {height}" width="{width:g}" height="{height}" role="img" '
+        f'style="max-width:100%;display:block" font-family="sans-serif" font-size="11" '
+        f'fill="currentColor" aria-label="{html.escape(_alt(result, scale))}">'
         + "".join(body)
         + (f'<text x="0" y="{height - 4}" opacity=".7">log scale</text>' if scale == "log" else "")
         + "</svg>"
     )
 
 
-def _axis(result: PartResult, shown: list[Interval]) -> tuple[Callable[[float], float], str]:
+def _axis(result: PartResult, shown: list[Interval], left: float) -> tuple[Callable[[float], float], str]:
     """The map from value to horizontal position, and the kind of scale."""
     values = [v for i in shown for v in (i.low, i.estimate, i.high)] + list(result.part.rule.bounds)
     if result.part.reported is not None:
         values.append(result.part.reported)
     low, high = min(values), max(values)
-    log = low > 0 and high / low >= 100
+    log = low > 0 and high / low >= 20
     turn = math.log10 if log else float
     start, stop = turn(low), turn(high)
     margin = 0.08 * (stop - start) or 0.5
     start, stop = start - margin, stop + margin
 
     def place(value: float) -> float:
-        return LEFT + (turn(value) - start) / (stop - start) * (WIDTH - LEFT - RIGHT)
+        return left + (turn(value) - start) / (stop - start) * PLOT
 
     return place, "log" if log else "linear"
 
 
-def _region(result: PartResult, place: Callable[[float], float], bottom: int) -> str:
+def _region(result: PartResult, place: Callable[[float], float], left: float, bottom: int) -> str:
     """Shading where the interval must lie, with dashed, labelled borders."""
     rule = result.part.rule
     first, last = place(rule.bounds[0]), place(rule.bounds[-1])
-    right, left = [(first, float(WIDTH))], [(float(LEFT), first)]
+    stop = left + PLOT
+    upper, lower = (first, stop), (left, first)
     match rule.kind:
         case "above" | "at_least":
-            spans = right
+            spans = [upper]
         case "below" | "at_most":
-            spans = left
+            spans = [lower]
         case "within":
             spans = [(first, last)]
         case "outside":
-            spans = [*left, (last, float(WIDTH))]
+            spans = [lower, (last, stop)]
     parts = [
         f'<path d="M{a:.1f} 0H{b:.1f}V{bottom}H{a:.1f}z" fill="currentColor" opacity=".1"/>' for a, b in spans
     ]

@@ -49,18 +49,19 @@ class Interval:
 class IntervalSpec:
     """How the interval of one statistic is formed; written down in claims.yml before any number.
 
-    t: mean and Student interval over units, n >= 2.
-    bootstrap: mean or median over units with 9999 resamples, bias-corrected and accelerated ("bca") or
-    "percentile"; n >= 8, because with fewer units resampling gives intervals that are far too short.
-    replicates: the samples already are bootstrap replicates of the statistic (an AUROC, a rank correlation);
-    median and percentiles, n >= 200.
-    clopper_pearson: samples are 0 or 1 per unit; share of ones with its exact binomial interval.
-    sign_test: share of units above ``against`` (units equal to it are dropped) with its exact binomial
-    interval, so that the rule "above 0.5" is the sign test.
-    count: samples are 0 or 1 per unit; how many of exactly ``total`` units are 1, as in "2 of 3 seeds";
-    no interval is claimed.
-    exact: computed without sampling; every value must obey the rule, and one that does not refutes it.
-    The estimate is the single value, or the median of several; low and high are the smallest and the largest.
+    - ``t``: mean and Student interval over units, n >= 2.
+    - ``bootstrap``: mean or median over units with 9999 resamples, bias-corrected and accelerated ("bca") or
+      "percentile"; n >= 8, because with fewer units resampling gives intervals that are far too short.
+    - ``replicates``: the samples already are bootstrap replicates of the statistic (an AUROC, a rank
+      correlation); median and percentiles, n >= 200.
+    - ``clopper_pearson``: samples are 0 or 1 per unit; share of ones with its exact binomial interval.
+    - ``sign_test``: share of units above ``against`` (units equal to it are dropped) with its exact binomial
+      interval, so that the rule "above 0.5" is the sign test.
+    - ``count``: samples are 0 or 1 per unit; how many of exactly ``total`` units are 1, as in "2 of 3 seeds";
+      no interval is claimed.
+    - ``exact``: computed without sampling; every value must obey the rule, and one that does not refutes it.
+      Low and high are the smallest and the largest value; the estimate is the median, or in a
+      `ClaimResult` the value closest to breaking the rule.
 
     Args:
         method: one of the above.
@@ -85,14 +86,14 @@ class IntervalSpec:
     def words(self) -> str:
         """The method as a reader says it, for example ``95 % t interval``."""
         if self.level is None:
-            return "count" if self.method == "count" else "exact computation"
+            return "count" if self.method == "count" else "computed, the worst and the range"
         kind = "BCa" if self.kind == "bca" else "percentile"
         names = {
             "t": "t interval",
             "bootstrap": f"{kind} bootstrap interval of the {self.of}",
             "replicates": "percentile interval of bootstrap replicates",
             "clopper_pearson": "Clopper-Pearson interval",
-            "sign_test": f"sign test against {self.against}, Clopper-Pearson interval",
+            "sign_test": f"Clopper-Pearson interval of the share above {self.against} (sign test)",
         }
         return f"{100 * self.level:g} % {names[self.method]}"
 
@@ -213,8 +214,9 @@ def _accelerated(
     """The tail probabilities of BCa: corrected for bias z0 and acceleration a."""
     from scipy.special import ndtr, ndtri
 
-    # ties count one half, so that a discrete statistic is not taken for a biased one
-    below = ((replicates < estimate).mean() + (replicates <= estimate).mean()) / 2
+    # ties (up to rounding) count one half, so that a discrete statistic is not taken for a biased one
+    side = np.where(np.abs(replicates - estimate) <= 1e-9 * np.ptp(replicates), 0, replicates - estimate)
+    below = 0.5 - 0.5 * np.sign(side).mean()
     z0 = ndtri(np.clip(below, 1 / len(replicates), 1 - 1 / len(replicates)))
     lean = jackknife.mean() - jackknife
     spread = (lean**2).sum() ** 1.5

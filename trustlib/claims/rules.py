@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
 Verdict = Literal["supported", "not supported", "inconclusive", "not tested"]
 RuleKind = Literal["above", "at_least", "below", "at_most", "within", "outside"]
@@ -71,6 +71,21 @@ class Rule:
     def holds(self, values: Iterable[float]) -> bool:
         """Whether every single value lies in the region."""
         return all(self._inside(v, v) for v in values)
+
+    def worst(self, values: Sequence[float]) -> float:
+        """The value that is closest to breaking the rule, or breaks it most; values are not empty.
+
+        Example:
+            >>> Rule("at_most", (1.0,)).worst([0.2, 0.9, 0.4])
+            0.9
+        """
+        if self.kind in ("above", "at_least"):
+            return min(values)
+        if self.kind in ("below", "at_most"):
+            return max(values)
+        centre = sum(self.bounds) / 2
+        pick = max if self.kind == "within" else min
+        return pick(values, key=lambda v: abs(v - centre))
 
     def words(self) -> str:
         """The rule as a reader says it, for example ``at most 1`` or ``between 0.95 and 1.05``."""

@@ -58,7 +58,7 @@ def closest(name: str, allowed: Iterable[str]) -> str:
 def _explain(error: ValidationError, content: Any) -> list[str]:
     """One schema error as lines: where, the value that came, and what is allowed."""
     path = list(error.absolute_path)
-    handler = _HANDLERS.get(error.validator, _plain) if error.schema is not False else _forbidden
+    handler = _HANDLERS.get(error.validator, _plain)
     return [f"{_place(path + extra, content)}: {text}" for extra, text in handler(error)]
 
 
@@ -119,6 +119,7 @@ _HANDLERS: dict[str, Callable[[ValidationError], Explained]] = {
     "enum": _not_allowed,
     "const": lambda e: [([], f"got {e.instance!r}, allowed: {e.validator_value}")],
     "type": _wrong_type,
+    "not": _forbidden,
     "minProperties": _number_of_keys,
     "maxProperties": _number_of_keys,
 }

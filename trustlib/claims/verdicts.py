@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -209,9 +209,9 @@ def _named_samples(
 
 
 def _finite(place: str, values: ArrayLike) -> NDArray[np.float64]:
-    """Samples as a finite vector, copied."""
+    """Samples as a finite vector."""
     try:
-        array = np.atleast_1d(np.array(values, dtype=np.float64))
+        array = np.atleast_1d(np.asarray(values, dtype=np.float64))
     except (TypeError, ValueError, RuntimeError) as error:
         raise ValueError(
             f"{place} must be numbers, one per unit, got a {type(values).__name__} that does not convert "
@@ -251,7 +251,8 @@ def _judge(claim: Claim, part: Part, values: NDArray[np.float64], *, name: str) 
         what = f"controls[{name!r}]" if name else f"samples[{part.name!r}]"
         raise ValueError(f"claim {claim.id}: {what} (unit: {part.unit}): {error}") from error
     if part.interval.method == "exact":
-        return found, "supported" if part.rule.holds(values) else part.otherwise
+        worst = replace(found, estimate=part.rule.worst(values.tolist()))
+        return worst, "supported" if part.rule.holds(values) else part.otherwise
     if part.interval.method == "count":
         return found, "supported" if part.rule.holds([found.estimate]) else part.otherwise
     return found, part.rule.decide(found.low, found.high)
