@@ -194,3 +194,18 @@ def test_unusable_samples_are_refused(samples, spec, message, rng):
 )  # fmt: skip
 def test_words(spec, words):
     assert spec.words() == words
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"method": "z"}, "method is 'z', allowed: t, bootstrap"),
+        ({"method": "t"}, "level is missing, but method t takes exactly: level"),
+        ({"method": "bootstrap", "level": 0.9, "of": "mean"}, "kind is missing, but method bootstrap takes"),
+        ({"method": "exact", "level": 0.9}, "level is 0.9, but method exact takes exactly: -"),
+        ({"method": "t", "level": 95}, "level is 95, need a fraction between 0 and 1"),
+    ],
+)
+def test_impossible_settings_are_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        IntervalSpec(**settings)

@@ -111,3 +111,33 @@ def test_holds_needs_every_value():
 
 def test_the_four_verdicts():
     assert VERDICTS == ("supported", "not supported", "inconclusive", "not tested")
+
+
+@pytest.mark.parametrize(
+    ("kind", "bounds", "message"),
+    [
+        ("more", (1.0,), "kind is 'more', allowed: above, at_least"),
+        ("above", (1.0, 2.0), r"bounds are \(1.0, 2.0\), need 1 finite"),
+        ("within", (1.0,), r"bounds are \(1.0,\), need 2 finite"),
+        ("within", (2.0, 1.0), "need the smaller first"),
+        ("above", (float("nan"),), "need 1 finite"),
+    ],
+)
+def test_impossible_rules_are_refused(kind, bounds, message):
+    with pytest.raises(ValueError, match=message):
+        Rule(kind, bounds)
+
+
+@pytest.mark.parametrize(
+    ("rule", "worst"),
+    [
+        (Rule("above", (0.0,)), 1.0),
+        (Rule("at_least", (0.0,)), 1.0),
+        (Rule("below", (9.0,)), 4.0),
+        (Rule("at_most", (9.0,)), 4.0),
+        (Rule("within", (0.0, 4.0)), 4.0),  # distances to the centre 2: 1, 0, 2
+        (Rule("outside", (0.0, 4.0)), 2.0),
+    ],
+)
+def test_worst_is_the_value_nearest_to_breaking_the_rule(rule, worst):
+    assert rule.worst([1.0, 2.0, 4.0]) == worst

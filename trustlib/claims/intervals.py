@@ -70,6 +70,10 @@ class IntervalSpec:
         of: "mean" or "median", bootstrap only.
         against: the value that units are compared with, sign_test only.
         total: the number of units, count only.
+
+    Raises:
+        ValueError: a setting that the method needs is missing, one that it does not know is given, or level
+            is no fraction.
     """
 
     method: IntervalMethod
@@ -78,6 +82,20 @@ class IntervalSpec:
     of: Literal["mean", "median"] | None = None
     against: float | None = None
     total: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise ValueError(f"method is {self.method!r}, allowed: {', '.join(METHODS)}")
+        needed = SETTINGS[self.method]
+        for name in ("level", "kind", "of", "against", "total"):
+            value = getattr(self, name)
+            if (value is None) == (name in needed):
+                state = "is missing, but" if value is None else f"is {value!r}, but"
+                raise ValueError(
+                    f"{name} {state} method {self.method} takes exactly: {', '.join(needed) or '-'}"
+                )
+        if self.level is not None and not 0 < self.level < 1:
+            raise ValueError(f"level is {self.level}, need a fraction between 0 and 1 such as 0.95")
 
     def to_mapping(self) -> dict[str, Any]:
         """The settings as they stand in claims.yml and in records."""
@@ -123,7 +141,7 @@ def interval(samples: NDArray[np.float64], spec: IntervalSpec, *, rng: np.random
         Biometrika 1934.
     """
     _refuse_unusable(samples, spec)
-    n, level = len(samples), spec.level or 0.0
+    n, level = len(samples), spec.level or 0.0  # 0 only where no level is used
     match spec.method:
         case "t":
             return _student(samples, level)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -33,6 +34,9 @@ class Rule:
         kind: which region.
         bounds: the finite border or borders (a,) or (a, b) with a < b, in the statistic's unit.
 
+    Raises:
+        ValueError: an unknown kind, or borders that do not fit it.
+
     Example:
         >>> Rule("above", (1.0,)).decide(1.2, 1.9)
         'supported'
@@ -42,6 +46,15 @@ class Rule:
 
     kind: RuleKind
     bounds: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if self.kind not in RULE_KINDS:
+            raise ValueError(f"kind is {self.kind!r}, allowed: {', '.join(RULE_KINDS)}")
+        wanted = 2 if self.kind in ("within", "outside") else 1
+        if len(self.bounds) != wanted or not all(map(math.isfinite, self.bounds)):
+            raise ValueError(f"bounds are {self.bounds}, need {wanted} finite for the kind {self.kind}")
+        if self.bounds[0] >= self.bounds[-1] and wanted == 2:
+            raise ValueError(f"bounds are {self.bounds}, need the smaller first")
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any]) -> Rule:
