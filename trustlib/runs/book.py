@@ -11,7 +11,7 @@ from trustlib.runs.execution import Execution
 from trustlib.runs.project import QUICK, Project, Settings
 from trustlib.runs.provenance import to_json, write_atomically
 from trustlib.runs.rendering import Say, render
-from trustlib.runs.report import Chapter, coverage_problems, keep_results, report
+from trustlib.runs.report import Chapter, claims_book, coverage_problems, keep_results, report
 from trustlib.runs.staging import (
     book_sources,
     notebook_text,
@@ -66,11 +66,12 @@ def build_book(
         The book. ``_build/report.json`` says the same.
 
     Raises:
-        ProjectError, ParameterError: a name, profile or value is wrong; nothing was run.
+        ProjectError, ParameterError: a name, profile, value or the claims file is wrong; nothing was run.
         ExecutionFailed: notebooks failed; all others were executed and are kept.
         RenderingFailed: claims and claims file disagree, or Jupyter Book refused a page.
     """
     settings = _settings(project, profile, only=only, force=force)
+    claims_book(project)
     with exclusive(project.build, waiting=say) as lock:
         store = Store(project.build / "executions", data_hash)
         store.clean()

@@ -1,7 +1,7 @@
 """The papermill engine that asks the living kernel for provenance, whether the notebook succeeds or fails.
 
 After the last cell (or the first error) one more cell runs in the kernel and is removed again; what it
-answers goes into a :class:`Journal`. Memory of the kernel and its children is sampled from outside meanwhile.
+answers goes into a ``Journal``. Memory of the kernel and its children is sampled from outside meanwhile.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ __all__ = ["Journal", "execute"]
 PROBE = "from trustlib.runs.probe import display_facts\ndisplay_facts()"
 _MIME = "application/vnd.trustlib.facts+json"
 _ENGINE = "trustlib"
+_PATHS = ("TRUSTLIB_DATA", "TRUSTLIB_CLAIMS")
 
 
 @dataclass
@@ -35,7 +36,7 @@ class Journal:
 
     Args:
         cell: index, in the executed notebook, of the cell that ran last; -1 before the first.
-        facts: what :func:`trustlib.runs.probe.facts` answered in the kernel; empty if the kernel had died.
+        facts: what ``trustlib.runs.probe.facts`` answered in the kernel; empty if the kernel had died.
         peak_bytes: largest resident memory of the kernel and its children together.
     """
 
@@ -45,15 +46,11 @@ class Journal:
 
 
 class RecordingClient(PapermillNotebookClient):
-    """Papermill's client with a quiet kernel, a memory meter and the provenance cell at the end."""
+    """Papermill's client with a memory meter and the provenance cell at the end."""
 
     def __init__(self, nb_man: NotebookExecutionManager, *, journal: Journal, **kwargs: Any) -> None:
         super().__init__(nb_man, **kwargs)
         self.journal = journal
-
-    def execute(self, **kwargs: Any) -> nbformat.NotebookNode:
-        """Run all cells in a kernel whose environment keeps progress bars out of the page."""
-        return super().execute(env=kernel_environment(), **kwargs)
 
     def execute_cell(self, cell: nbformat.NotebookNode, cell_index: int, **kwargs: Any) -> Any:
         """Run one cell and remember which."""
@@ -81,8 +78,8 @@ class RecordingEngine(NBClientEngine):
 
     @classmethod
     def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, **kwargs: Any) -> Any:
-        """Execute with :class:`RecordingClient`; takes a ``journal`` beside papermill's own arguments."""
-        return RecordingClient(
+        """Execute with ``RecordingClient``, given a ``journal`` and the kernel's ``environment``."""
+        client = RecordingClient(
             nb_man,
             journal=kwargs["journal"],
             kernel_name=kernel_name,
@@ -90,7 +87,8 @@ class RecordingEngine(NBClientEngine):
             timeout=None,
             extra_arguments=["--IPKernelApp.log_level=CRITICAL"],
             log=logging.getLogger("papermill"),
-        ).execute()
+        )
+        return client.execute(env=kwargs["environment"])
 
 
 papermill_engines.register(_ENGINE, RecordingEngine)
@@ -122,13 +120,20 @@ def execute(source: Path, target: Path, *, parameters: dict[str, Any], title: st
             cwd=str(source.parent),
             progress_bar={"desc": title, "unit": "cell", "leave": False, "disable": None},
             journal=journal,
+            environment=kernel_environment(),
         )
 
 
 def kernel_environment() -> dict[str, str]:
-    """The environment of a kernel: this one's, with hash order fixed and without bars or debugger remarks."""
+    """The environment of a kernel: this process's, quiet, with hash order fixed.
+
+    The kernel works in the notebook's folder, so relative paths in trustlib's own variables become absolute.
+    """
     quiet = {"TQDM_DISABLE": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1", "PYTHONHASHSEED": "0"}
-    return {**os.environ, **quiet}
+    paths = {
+        name: str(Path(os.environ[name]).expanduser().resolve()) for name in _PATHS if os.environ.get(name)
+    }
+    return {**os.environ, **paths, **quiet}
 
 
 def _verbatim(path: Path) -> str:
@@ -138,10 +143,10 @@ def _verbatim(path: Path) -> str:
 
 @contextlib.contextmanager
 def _quiet_papermill() -> Iterator[None]:
-    """Papermill says again what was checked already, and cannot read every declaration: errors only."""
+    """Papermill logs what was checked already and what is raised anyway: silence it meanwhile."""
     logger = logging.getLogger("papermill")
     level = logger.level
-    logger.setLevel(logging.ERROR)
+    logger.setLevel(logging.CRITICAL)
     try:
         yield
     finally:

@@ -12,6 +12,7 @@ from typing import Any
 from trustlib.runs.errors import ExecutionFailed
 from trustlib.runs.footer import attach_record
 from trustlib.runs.project import Project, Settings
+from trustlib.runs.provenance import describe, git_state
 
 __all__ = ["Execution", "failed_path", "run_notebook"]
 
@@ -22,7 +23,7 @@ class Execution:
 
     Args:
         path: the executed notebook, with its record.
-        record: the record, see :func:`trustlib.runs.provenance.describe`.
+        record: the record, see ``trustlib.runs.provenance.describe``.
     """
 
     path: Path
@@ -47,7 +48,7 @@ def run_notebook(
     Args:
         project: the book.
         name: the notebook.
-        settings: checked values, from :meth:`trustlib.runs.Project.settings`.
+        settings: checked values, from ``trustlib.runs.Project.settings``.
         out: where the executed notebook goes; an older file there is replaced only by a whole one.
         kept: where a partial notebook is kept if a cell fails; beside ``out`` by default.
 
@@ -63,16 +64,17 @@ def run_notebook(
     out.parent.mkdir(parents=True, exist_ok=True)
     _remove_leftovers(out)
     aside = out.with_name(f".{out.stem}.{os.getpid()}.part.ipynb")
-    journal, started = Journal(), datetime.now(UTC)
+    journal = Journal()
+    begun = {"started": datetime.now(UTC), "git": git_state(project.root)}
     try:
         execute(source, aside, parameters=settings.injected, title=name, journal=journal)
-        record = _finish(project, name, settings, aside, journal, started, error=None)
+        record = _finish(project, name, settings, aside, journal, begun, error=None)
         aside.replace(out)
         kept.unlink(missing_ok=True)
         return Execution(out, record)
     except (PapermillExecutionError, RuntimeError, KeyboardInterrupt) as failure:
         error = _error_of(failure, aside, journal)
-        _finish(project, name, settings, aside, journal, started, error=error)
+        _finish(project, name, settings, aside, journal, begun, error=error)
         kept.parent.mkdir(parents=True, exist_ok=True)
         shutil.move(aside, kept)
         if isinstance(failure, KeyboardInterrupt):
@@ -88,14 +90,12 @@ def _finish(
     settings: Settings,
     path: Path,
     journal: Any,
-    started: datetime,
+    begun: dict[str, Any],
     *,
     error: dict[str, Any] | None,
 ) -> dict[str, Any]:
     """Clean the executed notebook, attach its record, write it back; returns the record."""
     import nbformat
-
-    from trustlib.runs.provenance import describe
 
     notebook = nbformat.read(path, as_version=4)
     record = describe(
@@ -103,7 +103,7 @@ def _finish(
         name,
         settings,
         notebook=notebook,
-        started=started,
+        **begun,
         facts=journal.facts,
         peak_bytes=journal.peak_bytes,
         error=error,
@@ -149,7 +149,7 @@ def _error_of(failure: BaseException, path: Path, journal: Any) -> dict[str, Any
 
 def _message(name: str, error: dict[str, Any], kept: Path) -> str:
     """What a person needs to find the error."""
-    remedy = " The system may have run out of memory." if error["name"] == "DeadKernelError" else ""
+    remedy = "; the system may have run out of memory" if error["name"] == "DeadKernelError" else ""
     prompt = f" (In [{error['prompt']}])" if error["prompt"] else ""
     return (
         f"{name} stopped in cell {error['cell']}{prompt}, `{error['first_line']}`:\n"

@@ -1,7 +1,7 @@
 """The values a notebook runs with: defaults of its cell, then a profile's block, then single values.
 
 Everything is checked before a kernel starts. The same check is available inside a notebook that plain
-papermill runs: :func:`check_parameters`.
+papermill runs: ``check_parameters``.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What only the kernel knows about a run: loaded packages, device, memory, data sets.
 
-:func:`display_facts` runs as a transient last cell of every notebook that the top floor executes.
+``display_facts`` runs as a transient last cell of every notebook that the top floor executes.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _EXTRAS = ("book", "diffusion", "graphs", "serve")  # the optional parts that ca
 
 
 def display_facts() -> None:
-    """Send :func:`facts` to whoever executes the notebook."""
+    """Send ``facts`` to whoever executes the notebook."""
     from IPython.display import display
 
     display({_MIME: facts()}, raw=True)

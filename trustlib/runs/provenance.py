@@ -26,6 +26,7 @@ def describe(
     *,
     notebook: Any,
     started: datetime,
+    git: dict[str, Any] | None,
     facts: dict[str, Any],
     peak_bytes: int,
     error: dict[str, Any] | None = None,
@@ -38,7 +39,8 @@ def describe(
         settings: profile and parameters.
         notebook: the executed notebook, for the times of its cells.
         started: when the execution began, with time zone.
-        facts: what :func:`trustlib.runs.probe.facts` said in the kernel; empty if the kernel had died.
+        git: commit and dirty flag at that moment, from ``git_state``.
+        facts: what ``trustlib.runs.probe.facts`` said in the kernel; empty if the kernel had died.
         peak_bytes: largest memory of the kernel and its children.
         error: ``cell`` (counted from 1), ``name`` and ``value`` of the error that ended it, None if none did.
 
@@ -58,7 +60,7 @@ def describe(
         "profile": settings.profile,
         "parameters": settings.parameters,
         "seeds": seeds_of(settings.parameters),
-        "git": git_state(project.root),
+        "git": git,
         "constraints_sha256": file_hash(project.root / "constraints.txt"),
         "slowest_cells": slowest_cells(notebook),
         "error": error,
@@ -150,8 +152,11 @@ def write_atomically(path: Path, text: str) -> None:
 
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    aside.write_text(text)
-    aside.replace(path)
+    try:
+        aside.write_text(text)
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
 
 
 def to_json(value: Any) -> str:

@@ -44,8 +44,8 @@ def render(project: Project, stage: Path, content: str, *, strict: bool, lock: i
         RenderingFailed: Jupyter Book failed or warned; the published book is untouched.
     """
     published = project.build / "html"
-    foundation = _foundation(project, stage)
-    stamp = hashlib.sha256(json.dumps([content, foundation, strict]).encode()).hexdigest()
+    foundation = _foundation(project, stage, strict)
+    stamp = hashlib.sha256(json.dumps([content, foundation]).encode()).hexdigest()
     if _read(published / _STAMP) == stamp:
         return False
     say("Rendering the pages ..." if strict else "Rendering the pages, some of them stale, not strictly ...")
@@ -57,13 +57,14 @@ def render(project: Project, stage: Path, content: str, *, strict: bool, lock: i
     return True
 
 
-def _foundation(project: Project, stage: Path) -> str:
+def _foundation(project: Project, stage: Path, strict: bool) -> str:
     """Hash of what all pages depend on without Sphinx knowing: configuration, extensions, library, tools."""
     shared = [stage / "_config.yml", stage / "_toc.yml", *sorted((stage / "book/_ext").rglob("*.py"))]
     parts = {
         "shared": [file_hash(path) for path in shared],
         "library": {name: file_hash(project.library / name) for name in library_files(project)},
         "tools": tools(),
+        "strict": strict,  # pages that were read leniently have to be read again
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from trustlib.runs.errors import ProjectError
 from trustlib.runs.project import Project
 from trustlib.runs.provenance import to_json, write_atomically
 
-__all__ = ["Chapter", "State", "coverage_problems", "keep_results", "report"]
+__all__ = ["Chapter", "State", "claims_book", "coverage_problems", "keep_results", "report"]
 
 State = Literal["executed", "stored", "stale", "missing", "failed"]
 
@@ -26,7 +27,7 @@ class Chapter:
             code is there; "missing", none is; "failed" now.
         notebook: the executed notebook, None if there is none.
         record: its provenance record, None if there is none.
-        claims: the claims it decided, as :func:`trustlib.claims.collect` returns them.
+        claims: the claims it decided, as ``trustlib.claims.collect`` returns them.
         message: why it failed.
     """
 
@@ -85,14 +86,28 @@ def report(profile: str, chapters: list[Chapter], *, states: bool) -> dict[str, 
     }
 
 
+def claims_book(project: Project) -> Any:
+    """The claims of the book, None if it has no claims file.
+
+    Raises:
+        ProjectError: the file is not valid; says what is wrong with it.
+    """
+    from trustlib import claims
+
+    path = project.root / "book" / "claims.yml"
+    try:
+        return claims.load_claims(path) if path.is_file() else None
+    except claims.ClaimsFileError as error:
+        raise ProjectError(str(error)) from error
+
+
 def coverage_problems(project: Project, profile: str, chapters: list[Chapter]) -> list[str]:
     """Claims that are checked and not listed, or listed and never checked, one sentence each."""
     from trustlib import claims
 
-    path = project.root / "book" / "claims.yml"
-    if not path.is_file():
+    book = claims_book(project)
+    if book is None:
         return []
-    book = claims.load_claims(path)
     return [
         problem
         for chapter in chapters

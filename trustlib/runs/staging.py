@@ -51,7 +51,7 @@ def overlay(source: Any, executed: Any) -> Any:
 
     Returns:
         A new notebook: cells of ``source`` with outputs, the injected parameters folded below the parameters
-        cell, the provenance footer at the end, figures as :func:`figures_to_cells` makes them.
+        cell, the provenance footer at the end, figures as ``figures_to_cells`` makes them.
 
     Raises:
         ValueError: the execution belongs to other code cells.

@@ -118,16 +118,20 @@ class Store:
     def add(self, project: Project, name: str, settings: Settings, known: str) -> Execution:
         """Execute a notebook and keep the result.
 
+        If sources changed while it ran, nobody knows which of them it used: the result is kept, with None for
+        its ``known_key``, and never counts as current.
+
         Raises:
-            trustlib.runs.ExecutionFailed: as :func:`trustlib.runs.run_notebook`; nothing is added.
+            trustlib.runs.ExecutionFailed: as ``trustlib.runs.run_notebook``; nothing is added.
         """
         aside = self.folder / f".{name}.{os.getpid()}.tmp"
         shutil.rmtree(aside, ignore_errors=True)
         try:
             kept = self.folder.parent / "failed" / f"{name}.ipynb"
             done = run_notebook(project, name, settings, out=aside / f"{name}.ipynb", kept=kept)
-            record = {**done.record, "known_key": known}
-            key = _key(known, record["data"])
+            unchanged = known_key(project, name, settings) == known
+            record = {**done.record, "known_key": known if unchanged else None}
+            key = _key(record["known_key"], record["data"])
             (aside / "record.json").write_text(to_json({**record, "key": key}))
             _replace_folder(aside, self.folder / key)
         finally:
@@ -137,7 +141,7 @@ class Store:
 
     def clean(self) -> None:
         """Remove what killed builds left behind."""
-        for path in self.folder.glob(".*"):
+        for path in self.folder.glob(".*.tmp"):
             shutil.rmtree(path)
 
     def _executions(self, name: str) -> list[Execution]:
@@ -158,7 +162,7 @@ class Store:
             shutil.rmtree(discarded)
 
 
-def _key(known: str, data: list[dict[str, str]]) -> str:
+def _key(known: str | None, data: list[dict[str, str]]) -> str:
     """The whole key: what was known before the run, and the data it turned out to use."""
     return hashlib.sha256(json.dumps([known, data], sort_keys=True).encode()).hexdigest()
 
