@@ -154,6 +154,15 @@ def test_text_and_latex_carry_the_same_numbers(toy):
     assert latex.count(r"\begin{") == latex.count(r"\end{")
 
 
+def test_latex_prints_special_characters_as_they_stand(content, write):
+    content["claims"][2]["statement"] = "100 % of {x_1, x^2} \\ cost $3 ~ #1 & more"
+    latex = not_tested("toy-3", path=write(content))._repr_mimebundle_()["text/latex"]
+    expected = (
+        r"100 \% of \{x\_1, x\textasciicircum{}2\} \textbackslash{} cost \$3 \textasciitilde{} \#1 \& more"
+    )
+    assert expected in latex
+
+
 def test_not_tested_gives_its_reason_everywhere(path):
     bundle = not_tested("toy-3", path=path)._repr_mimebundle_()
     for kind in ("text/html", "text/plain", "text/latex"):

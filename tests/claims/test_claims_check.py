@@ -71,6 +71,13 @@ def test_bootstrap_is_the_same_every_time_and_touches_no_global_state(path):
     assert first.verdict == "supported"
 
 
+def test_parts_and_controls_are_resampled_independently(path):
+    samples = np.random.default_rng(0).normal(4, 1, size=12)
+    found = check("game-1", samples, controls=samples, path=path).parts[0]
+    assert found.interval.low != found.controls[0].interval.low
+    assert found.interval.low == pytest.approx(found.controls[0].interval.low, abs=0.1)
+
+
 def test_samples_of_other_libraries(path):
     torch = pytest.importorskip("torch")
     found = check("toy-2", torch.tensor([True, True, False]), controls=torch.zeros(3), path=path)

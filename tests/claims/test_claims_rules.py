@@ -52,6 +52,12 @@ def test_rounding_does_not_carry_a_number_over_its_border(noise):
     assert Rule("above", (0.0,)).decide(noise, noise) == "not supported"
 
 
+def test_rounding_slack_grows_with_a_large_border():
+    value = 1e6 * (1 + 2.3e-16)
+    assert value > 1e6
+    assert Rule("above", (1e6,)).decide(value, value) == "not supported"
+
+
 def test_rounding_slack_shrinks_with_a_small_border():
     # 1e-9 of 1e-9 is 1e-18: twice the border is still refused
     assert Rule("at_most", (1e-9,)).decide(2e-9, 2e-9) == "not supported"

@@ -63,7 +63,7 @@ def ledger(
         >>> rows[0].verdict
         'not tested'
     """
-    merged = {p: dict(records) for p, records in results.items()}
+    merged = dict(results)
     fresh = {r["id"]: r for r in current}
     if fresh and profile not in PROFILES:
         raise ValueError(f"profile of the current records is {profile!r}, allowed: {', '.join(PROFILES)}")
