@@ -191,7 +191,7 @@ def test_a_claim_that_no_notebook_checks_fails_the_build(project):
     control = {"name": "null", "statement": "nothing there", "part": "value", "must": "fail"}
     claims = {"claims": [{**CLAIM, "parts": [part], "controls": [control]}]}
     (project.root / "book/claims.yml").write_text(json.dumps(claims))
-    with pytest.raises(RenderingFailed, match="first-1 is listed as tested"):
+    with pytest.raises(RenderingFailed, match="first-1 is listed in"):
         build_book(project)
     assert not Path(project.build / "html").exists()
 

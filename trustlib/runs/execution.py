@@ -73,6 +73,8 @@ def run_notebook(
         kept.unlink(missing_ok=True)
         return Execution(out, record)
     except (PapermillExecutionError, RuntimeError, KeyboardInterrupt) as failure:
+        if not aside.exists():
+            raise
         error = _error_of(failure, aside, journal)
         _finish(project, name, settings, aside, journal, begun, error=error)
         kept.parent.mkdir(parents=True, exist_ok=True)

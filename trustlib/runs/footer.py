@@ -33,15 +33,15 @@ def footer_text(record: dict[str, Any]) -> str:
     rows = [
         ("Command", f"`{record['command']}`"),
         ("Code", _code(record)),
-        ("Parameters", _pairs(record["parameters"])),
-        ("Seeds", _pairs(record["seeds"]) if record["seeds"] else "none"),
+        ("Parameters", _assignments(record["parameters"])),
+        ("Seeds", _assignments(record["seeds"])),
         ("Data", ", ".join(f"{d['name']} ({_digest(d['sha256'])})" for d in record["data"]) or "none"),
         ("Device", _device(record["device"])),
         ("Time", f"{record['seconds']:.1f} s, started {record['date']}"),
         ("Slowest cells", "; ".join(_cell(entry) for entry in record["slowest_cells"])),
         ("Peak memory", _memory(record["memory"])),
         ("System", f"Python {record['python']} on {record['platform']}"),
-        ("Packages", _pairs(record["packages"] or {})),
+        ("Packages", ", ".join(f"{k} {v}" for k, v in (record["packages"] or {}).items()) or "unknown"),
         ("Pinned versions", _digest(record["constraints_sha256"])),
     ]
     if record["error"]:
@@ -75,18 +75,10 @@ def _code(record: dict[str, Any]) -> str:
     return f"commit `{git['commit']}`, {'with local changes' if git['dirty'] else 'clean'}"
 
 
-def _pairs(values: dict[str, Any]) -> str:
+def _assignments(values: dict[str, Any]) -> str:
     """``name = value`` for each, the values as JSON."""
-    written = (
-        f"{name} {value}" if isinstance(value, str) and value[:1].isdigit() else f"{name} = {_json(value)}"
-        for name, value in values.items()
-    )
-    return "`" + "`, `".join(written) + "`" if values else "none"
-
-
-def _json(value: Any) -> str:
-    """A value in one line."""
-    return json.dumps(value, ensure_ascii=False)
+    written = (f"`{name} = {json.dumps(value, ensure_ascii=False)}`" for name, value in values.items())
+    return ", ".join(written) or "none"
 
 
 def _device(device: dict[str, Any]) -> str:

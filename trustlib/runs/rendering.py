@@ -22,7 +22,7 @@ __all__ = ["Say", "render"]
 Say = Callable[[str], None]
 
 _STAMP = ".stamp"  # inside the published folder: the hash of what it was made from
-_ALERT = re.compile(r"\b(WARNING|ERROR|CRITICAL|SEVERE)\b")
+_ALERT = re.compile(r"\b(WARNING|ERROR|CRITICAL|SEVERE)\b|^\S*(Error|Exception)\b")
 
 
 def render(project: Project, stage: Path, content: str, *, strict: bool, lock: int, say: Say) -> bool:
