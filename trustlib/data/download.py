@@ -1,0 +1,110 @@
+"""Downloads that are whole or not there: locked, written aside, hashed, then renamed into the cache."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from trustlib.data.errors import ChecksumError, DataNotFoundError
+from trustlib.data.fingerprints import first_use, record_first_use, write_bytes_whole
+from trustlib.data.folders import CACHE_VARIABLE, DATA_VARIABLE, cache_folder, data_folder
+from trustlib.data.specs import DatasetSpec, FileSpec
+
+
+def download(spec: DatasetSpec, file: FileSpec, *, progress: bool | None = None) -> Path:
+    """Bring one file into the cache and check it, while no other process does the same.
+
+    Args:
+        spec: the data set the file belongs to.
+        file: what to bring.
+        progress: show a bar on stderr; None: only on a terminal. ``TQDM_DISABLE=1`` always hides it.
+
+    Returns:
+        Path in the cache. If another process was faster, its file.
+
+    Raises:
+        DataNotFoundError: there is no URL, or none could be read to the end; nothing is kept.
+        ChecksumError: the bytes that came are not the pinned ones; nothing is kept.
+    """
+    from filelock import FileLock
+
+    target = cache_folder() / file.path
+    if not file.urls:
+        raise DataNotFoundError(_not_found(spec, file, [spec.placement or "It has no public address."]))
+    aside = cache_folder() / ".partial" / spec.name
+    aside.mkdir(parents=True, exist_ok=True)
+    with FileLock(cache_folder() / ".partial" / f"{spec.name}.lock"):
+        if target.is_file():
+            return target
+        try:
+            return _from_any(spec, file, aside / "transfer", target, progress=_shown(progress))
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+
+
+def _from_any(spec: DatasetSpec, file: FileSpec, raw: Path, target: Path, *, progress: bool) -> Path:
+    """The first URL that delivers the whole file."""
+    reasons = []
+    for url in file.urls:
+        try:
+            _transfer(url, raw, progress=progress)
+        except OSError as error:  # requests' errors are OSErrors
+            reasons.append(f"{url}: {_reason(error)}")
+            continue
+        return _keep(spec, file, url, raw, target)
+    raise DataNotFoundError(_not_found(spec, file, reasons))
+
+
+def _transfer(url: str, raw: Path, *, progress: bool) -> None:
+    """All bytes of a URL into a file; an early end is an error."""
+    import pooch
+
+    raw.parent.mkdir(parents=True, exist_ok=True)
+    raw.unlink(missing_ok=True)
+    pooch.choose_downloader(url, progressbar=progress)(url, str(raw), None)
+
+
+def _keep(spec: DatasetSpec, file: FileSpec, url: str, raw: Path, target: Path) -> Path:
+    """Convert, compare the hash, and only then give the file its name."""
+    if file.convert is not None:
+        write_bytes_whole(raw, file.convert(raw.read_bytes()))
+    with raw.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    expected = file.sha256 or first_use(spec.name, file.path)
+    if expected is None:
+        record_first_use(spec.name, file.path, sha256=digest, source=url)
+    elif digest != expected:
+        raise ChecksumError(
+            f"{url} delivered something else than {file.path} of {spec.name!r}. SHA-256 expected {expected}, "
+            f"received {digest}. Nothing was kept. If the origin was updated, get the old file and put it under "
+            f"${DATA_VARIABLE}."
+        )
+    target.parent.mkdir(parents=True, exist_ok=True)
+    os.replace(raw, target)
+    return target
+
+
+def _not_found(spec: DatasetSpec, file: FileSpec, reasons: list[str]) -> str:
+    """Which file is missing, where it was looked for, and how to get it."""
+    folder = data_folder()
+    looked = f"${DATA_VARIABLE} is not set" if folder is None else f"not under ${DATA_VARIABLE} ({folder})"
+    return (
+        f"{spec.name!r} needs the file {file.path}: {looked}, and not in the cache ({cache_folder()}, moved by "
+        f"${CACHE_VARIABLE}). {' '.join(reasons)} Put it at ${DATA_VARIABLE}/{file.path}, or run where there is a "
+        f"network: trustlib data fetch {spec.name}"
+    )
+
+
+def _reason(error: OSError) -> str:
+    """One line of an error that may carry a chain of others."""
+    return f"{type(error).__name__} ({str(error).splitlines()[0][:200] if str(error) else 'no details'})."
+
+
+def _shown(progress: bool | None) -> bool:
+    """Whether a progress bar may appear."""
+    if os.environ.get("TQDM_DISABLE", "").lower() in ("1", "true", "yes"):
+        return False
+    return sys.stderr.isatty() if progress is None else progress
