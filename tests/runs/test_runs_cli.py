@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from trustlib.runs import ExecutionFailed, RenderingFailed
 from trustlib.runs.cli import app, join_pairs
-from trustlib.runs.doctor import Finding
+from trustlib.runs.doctor import Finding, examine
 
 
 @pytest.fixture
@@ -121,3 +121,63 @@ def test_the_console_script_is_this_command():
     assert done.returncode == 0
     for name in ("run", "params", "book", "doctor", "data"):
         assert name in done.stdout
+
+
+def test_doctor_looks_at_this_machine(project):
+    found = {finding.subject: finding for finding in examine(project.root)}
+    assert found["Python"].state == "ok"
+    assert found["packages"].state == "ok"
+    assert "2 notebooks" in found["book"].detail
+    assert found["data insurance_like"].state == "ok"
+    for finding in found.values():
+        assert finding.remedy or finding.state == "ok" or finding.subject == "GPU"
+
+
+def test_doctor_names_what_an_extra_lacks(project, monkeypatch):
+    requirements = ["numpy>=999", "absent-thing>=1; extra == 'graphs'", "tqdm; extra == 'serve'"]
+    monkeypatch.setattr("trustlib.runs.doctor.metadata.requires", lambda name: requirements)
+    found = {finding.subject: finding for finding in examine(project.root)}
+    assert found["packages"].state == "missing"
+    assert "numpy>=999 (found" in found["packages"].detail
+    assert found["extra graphs"].state == "absent"
+    assert "lacks absent-thing>=1" in found["extra graphs"].detail
+    assert ".[graphs]" in found["extra graphs"].remedy
+    assert found["extra serve"].state == "ok"
+
+
+def test_doctor_tells_a_gpu_from_a_usable_one(project, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr("trustlib.runs.doctor.gpus", lambda: [{"name": "H100", "driver": "580"}])
+    (gpu,) = (finding for finding in examine(project.root) if finding.subject == "GPU")
+    assert gpu.state == "absent"
+    assert "H100 (driver 580), but this PyTorch cannot use it" in gpu.detail
+    assert gpu.remedy
+
+
+@pytest.fixture
+def no_data(tmp_path, monkeypatch):
+    """Neither a data folder nor a cache."""
+    monkeypatch.delenv("TRUSTLIB_DATA", raising=False)
+    monkeypatch.setenv("TRUSTLIB_CACHE", str(tmp_path / "cache"))
+
+
+def test_data_list_says_where_and_under_which_terms(call, no_data):
+    said = call("data", "list").stdout
+    assert "absent: trustlib data fetch insurance" in said
+    assert "embedded:" in said
+    assert "MIT, like the library." in said
+
+
+def test_data_fetch_tells_unknown_from_unreachable(call, no_data, monkeypatch):
+    unknown = call("data", "fetch", "insurence")
+    assert unknown.exit_code == 2
+    assert "There is no data set 'insurence'" in unknown.stderr
+
+    def unreachable(*arguments, **options):
+        raise OSError("no network here")
+
+    monkeypatch.setattr("trustlib.data.download._transfer", unreachable)
+    absent = call("data", "fetch", "insurance")
+    assert absent.exit_code == 1
+    assert "TRUSTLIB_DATA" in absent.stderr
+    assert call("data", "fetch", "insurance_like").exit_code == 0

@@ -12,6 +12,7 @@ import nbformat
 import pytest
 from tiny_books import TINY
 
+from trustlib import data
 from trustlib.runs import ExecutionFailed
 from trustlib.runs.engine import kernel_environment
 from trustlib.runs.execution import run_notebook
@@ -38,7 +39,8 @@ done = subprocess.run([sys.executable, "-c", child])
 
 
 def test_a_run_carries_its_record(project_of):
-    project = project_of({"first": [*TINY, ("code", NOISY)]})
+    table = "from trustlib import data\n\ntable = data.load_table('insurance_like', n=10, seed=0)"
+    project = project_of({"first": [*TINY, ("code", NOISY), ("code", table)]})
     done = run(project, bounds="tight")
     notebook = nbformat.read(done.path, as_version=4)
     nbformat.validate(notebook)
@@ -50,6 +52,7 @@ def test_a_run_carries_its_record(project_of):
     assert record["parameters"] == {"seed": 3, "bounds": "tight"}
     assert record["seeds"] == {"seed": 3}
     assert record["error"] is None
+    assert record["data"] == [{"name": "insurance_like", "sha256": data.known_sha256("insurance_like")}]
     assert {"python", "platform", "packages", "device", "data", "git", "command"} <= record.keys()
     assert "tqdm" in record["packages"]
     assert "torch" not in record["packages"]  # installed, but the notebook did not load it

@@ -11,7 +11,9 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from trustlib import data
 from trustlib.runs import Execution, Project
+from trustlib.runs.book import data_hash
 from trustlib.runs.provenance import to_json
 from trustlib.runs.store import Store, exclusive, known_key, library_files
 
@@ -215,3 +217,9 @@ def test_the_lock_of_a_killed_build_is_free(tmp_path):
     with exclusive(tmp_path, waiting=messages.append):
         assert (tmp_path / ".lock").read_text() == str(os.getpid())
     assert messages == []
+
+
+def test_the_registry_tells_which_data_a_stored_execution_may_have_used():
+    assert data_hash("insurance") == data.known_sha256("insurance")
+    assert data_hash("insurance_like") == data.known_sha256("insurance_like")
+    assert data_hash("registered in some notebook") is None

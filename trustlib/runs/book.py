@@ -95,10 +95,10 @@ def build_book(
 
 
 def data_hash(name: str) -> str | None:
-    """SHA-256 of a data set as the registry has it now, None if it is registered no more."""
+    """SHA-256 of a data set as far as the registry knows it now, None if it is registered no more."""
     from trustlib import data
 
-    return data.card(name).sha256 if name in data.available() else None
+    return data.known_sha256(name) if name in data.available() else None
 
 
 def _settings(project: Project, profile: str, *, only: str | None, force: str | None) -> dict[str, Settings]:

@@ -71,14 +71,18 @@ def explained() -> Iterator[None]:
     try:
         yield
     except (ParameterError, ProjectError) as error:
-        typer.secho(f"error: {error}", err=True, fg="red")
-        raise typer.Exit(2) from error
+        raise _failure(error, 2) from error
     except (ExecutionFailed, RenderingFailed) as error:
-        typer.secho(f"error: {error}", err=True, fg="red")
-        raise typer.Exit(1) from error
+        raise _failure(error, 1) from error
     except KeyboardInterrupt as error:
-        typer.secho("interrupted", err=True)
+        say("interrupted")
         raise typer.Exit(130) from error
+
+
+def _failure(error: Exception, code: int) -> typer.Exit:
+    """Say on stderr what went wrong; returns what ends the command."""
+    typer.secho(f"error: {error}", err=True, fg="red")
+    return typer.Exit(code)
 
 
 def say(message: str) -> None:
@@ -219,8 +223,10 @@ def data_list() -> None:
     from trustlib import data
 
     for name in data.available():
-        path = data.locate(name)
-        typer.echo(f"{name:<18} {path or 'not here: trustlib data fetch ' + name}")
+        found, spec = data.status(name), data.dataset(name)
+        typer.echo(f"{name}: {spec.title} ({spec.size})")
+        typer.echo(f"    {found.state}: {found.path or f'trustlib data fetch {name}'}")
+        typer.echo(f"    {spec.licence}")
 
 
 @data_app.command("fetch")
@@ -230,7 +236,9 @@ def data_fetch(
     """Fetch a data set into the user's cache and check it against its pinned SHA-256."""
     from trustlib import data
 
-    with explained():
-        if name not in data.available():
-            raise ProjectError(f"There is no data set {name!r}. Data sets: {', '.join(data.available())}.")
+    try:
         typer.echo(data.fetch(name))
+    except data.UnknownDatasetError as error:
+        raise _failure(error, 2) from error
+    except (data.DataNotFoundError, data.ChecksumError) as error:
+        raise _failure(error, 1) from error

@@ -186,12 +186,13 @@ def _assets(project: Project) -> Finding:
 
 
 def _data() -> Iterator[Finding]:
-    """Every registered data set: embedded, cached, or how to get it."""
+    """Every registered data set: embedded, at hand, or how to get it."""
     from trustlib import data
 
     for name in data.available():
-        path = data.locate(name)
-        if path is None:
-            yield Finding(f"data {name}", "absent", "not here", f"trustlib data fetch {name}")
+        found = data.status(name)
+        if found.path is not None:
+            yield Finding(f"data {name}", "ok", f"{found.state}: {found.path}")
         else:
-            yield Finding(f"data {name}", "ok", str(path))
+            detail = f"{found.state}, lacks {', '.join(found.missing)}"
+            yield Finding(f"data {name}", "absent", detail, f"trustlib data fetch {name}")
