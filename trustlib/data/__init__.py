@@ -4,7 +4,7 @@ A file is looked for under ``$TRUSTLIB_DATA``, then in the user's cache (moved b
 downloaded. Nothing is replaced silently: an absent file is a `DataNotFoundError`, an altered one a `ChecksumError`.
 """
 
-from trustlib.data import catalogue_tables as _catalogue_tables
+from trustlib.data import catalogue_graphs, catalogue_images, catalogue_tables
 from trustlib.data.access import Status, fetch, known_sha256, local_file, locate, log_use, status, used
 from trustlib.data.cards import DataCard, NullBaseline, card, null_baseline
 from trustlib.data.encoding import Design, encode_table
@@ -49,4 +49,5 @@ __all__ = [
     "used",  # what this process was given
 ]
 
-del _catalogue_tables
+# Importing the catalogues registers their data sets; their names are of no use to a reader.
+del catalogue_graphs, catalogue_images, catalogue_tables

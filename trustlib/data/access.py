@@ -50,9 +50,9 @@ def status(name: str) -> Status:
     spec = dataset(name)
     if spec.embedded is not None:
         return Status(name, "embedded", spec.embedded.home(), ())
-    places = {file.path: _find(file) for file in spec.files}
+    places = {part: _find(_chosen(spec, part)) for part in spec.parts}
     found = [place for place in places.values() if place is not None]
-    missing = tuple(path for path, place in places.items() if place is None)
+    missing = tuple(_chosen(spec, part).path for part, place in places.items() if place is None)
     if not missing:
         return Status(name, "present", _common(found), ())
     return Status(name, "partial" if found else "absent", None, missing)
@@ -85,7 +85,7 @@ def fetch(name: str, *, progress: bool | None = None) -> Path:
     spec = dataset(name)
     if spec.embedded is not None:
         return spec.embedded.home()
-    return _common([_verified(spec, file, progress=progress)[0] for file in spec.files])
+    return _common([_verified(spec, _chosen(spec, part), progress=progress)[0] for part in spec.parts])
 
 
 def local_file(name: str, part: str | None = None, *, progress: bool | None = None) -> Path:
@@ -93,7 +93,7 @@ def local_file(name: str, part: str | None = None, *, progress: bool | None = No
 
     Args:
         name: the data set.
-        part: which split, as in ``dataset(name).files``; not needed for a set of one file.
+        part: which split, one of ``dataset(name).parts``; not needed for a set of one part.
         progress: as in `fetch`.
 
     Returns:
@@ -106,7 +106,7 @@ def local_file(name: str, part: str | None = None, *, progress: bool | None = No
         ChecksumError: not the file the registry knows.
     """
     spec = dataset(name)
-    file = spec.file(part)
+    file = _chosen(spec, part)
     path, digest = _verified(spec, file, progress=progress)
     _USED.setdefault(name, {})[file.path] = digest
     return path
@@ -140,20 +140,29 @@ def known_sha256(name: str) -> str | None:
     spec = dataset(name)
     if spec.embedded is not None:
         return spec.embedded.fingerprint()
-    known = {file.path: digest for file in spec.files if (digest := _known(spec, file)) is not None}
-    if len(spec.files) == 1 or not known:
+    known = {file.path: digest for part in spec.parts for file, digest in [_known(spec, part)] if digest}
+    if len(spec.parts) == 1 or not known:
         return next(iter(known.values()), None)
     lines = "".join(f"{digest}  {path}\n" for path, digest in sorted(known.items()))
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
-def _known(spec: DatasetSpec, file: FileSpec) -> str | None:
-    """The hash of one file: as used here, as accepted by the user, as pinned, as recorded."""
-    seen = _USED.get(spec.name, {}).get(file.path)
-    if seen is None and _accepted() and (path := _find(file)) is not None:
-        digest = sha256_of(path)
-        seen = digest if digest in _accepted() else None
-    return seen or file.sha256 or first_use(spec.name, file.path)
+def _chosen(spec: DatasetSpec, part: str | None) -> FileSpec:
+    """The form of a part to use: the first at hand, else the first that can be fetched, else the first."""
+    forms = spec.forms(part)
+    at_hand = (form for form in forms if _find(form) is not None)
+    return next(at_hand, None) or next((form for form in forms if form.urls), forms[0])
+
+
+def _known(spec: DatasetSpec, part: str) -> tuple[FileSpec, str | None]:
+    """One part's form and its hash: as used here, as accepted by the user, as pinned, as recorded."""
+    for file in spec.forms(part):
+        if digest := _USED.get(spec.name, {}).get(file.path):
+            return file, digest
+    file = _chosen(spec, part)
+    if _accepted() and (path := _find(file)) is not None and (digest := sha256_of(path)) in _accepted():
+        return file, digest
+    return file, file.sha256 or first_use(spec.name, file.path)
 
 
 def _verified(spec: DatasetSpec, file: FileSpec, *, progress: bool | None) -> tuple[Path, str]:

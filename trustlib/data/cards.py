@@ -53,10 +53,7 @@ class DataCard:
             ("Name", f"`{spec.name}`"),
             ("Kind", spec.kind),
             ("Size", spec.size),
-            (
-                "Splits",
-                ", ".join(f"{part} {count:,}".replace(",", " ") for part, count in spec.splits.items()),
-            ),
+            ("Splits", ", ".join(f"{part} {_spaced(count)}" for part, count in spec.splits.items())),
             ("Origin", spec.origin),
             ("Licence", spec.licence),
             ("Cite", spec.citation),
@@ -136,8 +133,8 @@ def _columns(columns: Mapping[str, Column]) -> str:
 def _null(null: NullBaseline) -> str:
     """The null baselines in a sentence."""
     return (
-        f"**Null baselines** (computed on {null.rows} rows, target scaled to [0, 1] by its public range): predicting "
-        f"the mean ({null.mean:.6g} in the target's unit) has a mean squared error of {null.mse_of_mean:.4f}; "
+        f"**Null baselines** (computed on {_spaced(null.rows)} rows, target scaled to [0, 1] by its public range): "
+        f"predicting the mean ({null.mean:.6g} in the target's unit) has a mean squared error of {null.mse_of_mean:.4f}; "
         f"predicting 0 has {null.mse_of_zero:.4f}."
     )
 
@@ -146,7 +143,14 @@ def _files(files: tuple[FileSpec, ...]) -> str:
     """One row per file."""
     rows = []
     for file in files:
-        size = f"{file.size_bytes:,}".replace(",", " ") if file.size_bytes else "not known"
+        size = _spaced(file.size_bytes) if file.size_bytes else "not known"
         digest = f"`{file.sha256}`" if file.sha256 else "recorded at first use"
-        rows.append((f"`{file.path}`", size, digest, " ".join(f"<{url}>" for url in file.urls) or "none"))
-    return _table(("File", "Bytes", "SHA-256", "Download"), rows)
+        rows.append(
+            (f"`{file.path}`", file.part, size, digest, " ".join(f"<{url}>" for url in file.urls) or "none")
+        )
+    return _table(("File", "Part", "Bytes", "SHA-256", "Download"), rows)
+
+
+def _spaced(count: int) -> str:
+    """A whole number with spaces between groups of three digits."""
+    return f"{count:,}".replace(",", " ")

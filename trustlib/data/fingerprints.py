@@ -1,6 +1,6 @@
 """SHA-256 of files: computed once per change of a file, remembered, and recorded on first use.
 
-Three memories, all under the cache: ``.verified`` keeps the hash of a file together with its size and time of last
+Two memories, both under the cache: ``.verified`` keeps the hash of a file together with its size and time of last
 change, so that an unchanged file is not read again; ``.first_use`` keeps the hash of files that came without a
 pinned one. A file that is changed without touching size and time is not noticed until the memory is deleted.
 """
@@ -11,7 +11,7 @@ import contextlib
 import hashlib
 import json
 import os
-import tempfile
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -60,14 +60,12 @@ def first_use_record(name: str, path: str) -> Path:
 def write_bytes_whole(path: Path, content: bytes) -> None:
     """Write a file under a temporary name beside its place, then rename: it exists whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+    aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
     try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+        aside.write_bytes(content)
+        os.replace(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)
 
 
 def write_record(path: Path, content: Mapping[str, Any]) -> None:

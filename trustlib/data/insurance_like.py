@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from typing import TYPE_CHECKING
 
@@ -74,6 +75,7 @@ def insurance_like(n: int | None = None, *, seed: int | None = None) -> pd.DataF
     )
 
 
+@functools.cache
 def reference_fingerprint() -> str:
     """SHA-256 of the first 1 338 rows at seed 0 as CSV: the generator's identity in provenance records."""
     return hashlib.sha256(insurance_like().to_csv(index=False, lineterminator="\n").encode()).hexdigest()

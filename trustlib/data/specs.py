@@ -87,7 +87,8 @@ class DatasetSpec:
         licence: the terms of use as far as they are known.
         citation: what to cite.
         problems: known defects and harms, one sentence or more each.
-        files: what lies on the disk; empty for an embedded data set.
+        files: what lies on the disk; empty for an embedded data set. Files of the same part are different forms
+            of it, such as two encodings: the first one at hand is used, else the first one with a URL is fetched.
         embedded: the source of a data set without files.
         columns: description of a table's columns; empty for images and graphs.
         splits: number of examples by split.
@@ -128,16 +129,30 @@ class DatasetSpec:
             target_of(self.columns, name=self.name)
         if bool(self.files) == (self.embedded is not None):
             raise ValueError(f"{self.name} needs either files or an embedded source, and not both.")
-        parts = [file.part for file in self.files]
-        if len(set(parts)) != len(parts):
-            raise ValueError(f"the files of {self.name} must have different parts, got {parts}.")
+        paths = [file.path for file in self.files]
+        if len(set(paths)) != len(paths):
+            raise ValueError(f"the files of {self.name} must have different paths, got {paths}.")
 
-    def file(self, part: str | None = None) -> FileSpec:
-        """The file that holds ``part``; without a part, the only file."""
-        if part is None and len(self.files) == 1:
-            return self.files[0]
-        for file in self.files:
-            if file.part == part:
-                return file
-        choices = ", ".join(repr(file.part) for file in self.files) or "none: it has no files"
-        raise ValueError(f"{self.name} has no part {part!r}. Parts: {choices}.")
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The splits that files hold, in order, each once."""
+        return tuple(dict.fromkeys(file.part for file in self.files))
+
+    def forms(self, part: str | None = None) -> tuple[FileSpec, ...]:
+        """The files that hold ``part``, best first; without a part, those of the only part.
+
+        Raises:
+            ValueError: no such part, or none given where there are several.
+
+        Example:
+            >>> from trustlib.data import dataset
+            >>> [file.path for file in dataset("insurance").forms()]
+            ['tabular/insurance.csv']
+        """
+        if part is None and len(self.parts) == 1:
+            part = self.parts[0]
+        forms = tuple(file for file in self.files if file.part == part)
+        if not forms:
+            choices = ", ".join(repr(name) for name in self.parts) or "none: it has no files"
+            raise ValueError(f"{self.name} has no part {part!r}. Parts: {choices}.")
+        return forms

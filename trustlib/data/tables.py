@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -136,6 +137,7 @@ def diabetes_home() -> Path:
     return Path(sklearn.datasets.__file__).parent / "data" / "diabetes_data_raw.csv.gz"
 
 
+@functools.cache
 def diabetes_fingerprint() -> str:
     """SHA-256 of the diabetes table as CSV, whatever the version of scikit-learn."""
     return hashlib.sha256(diabetes().to_csv(index=False, lineterminator="\n").encode()).hexdigest()
