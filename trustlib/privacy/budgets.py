@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from trustlib.privacy import checks, conversions
-
-_WHY = "It is a privacy parameter; a release that does not depend on the data need not be recorded."
+from trustlib.privacy import checks, concentrated_dp, gaussian_dp, pure_dp
 
 
 class PrivacyBudget(Protocol):
@@ -36,6 +34,7 @@ class PureDP:
 
     Raises:
         ValueError: epsilon not a finite number > 0.
+        TypeError: epsilon is not a number, or bounded_range not a boolean.
 
     Example:
         >>> PureDP(2.0, bounded_range=True).to_zcdp()
@@ -45,23 +44,28 @@ class PureDP:
     """
 
     epsilon: float
-    bounded_range: bool = False
+    bounded_range: bool = field(default=False, kw_only=True)
 
     def __post_init__(self) -> None:
-        checks.positive("epsilon", self.epsilon, why=_WHY)
+        checks.positive("epsilon", self.epsilon, why=checks.PARAMETER)
+        if not isinstance(self.bounded_range, bool):
+            raise TypeError(f"bounded_range must be True or False, got {self.bounded_range!r}.")
+
+    def __repr__(self) -> str:
+        return f"PureDP(epsilon={self.epsilon!r}{', bounded_range=True' if self.bounded_range else ''})"
 
     def to_zcdp(self) -> ZCDP:
-        """The guarantee as zCDP; the smaller of the two known parameters."""
-        rho = conversions.pure_to_zcdp(self.epsilon)
-        return ZCDP(min(rho, conversions.bounded_range_to_zcdp(self.epsilon)) if self.bounded_range else rho)
+        """The guarantee as zCDP; tight for pure DP, a bound for a bounded range."""
+        convert = pure_dp.bounded_range_to_zcdp if self.bounded_range else pure_dp.pure_to_zcdp
+        return ZCDP(convert(self.epsilon))
 
     def to_gdp(self) -> GaussianDP:
-        """The guarantee as Gaussian DP (tight for randomised response)."""
-        return GaussianDP(conversions.pure_to_gdp(self.epsilon))
+        """The guarantee as Gaussian DP, tight."""
+        return GaussianDP(pure_dp.pure_to_gdp(self.epsilon))
 
     def to_approx(self, *, delta: float) -> ApproxDP:
-        """The smaller epsilon that holds once delta is allowed."""
-        return ApproxDP(conversions.pure_epsilon(self.epsilon, delta), delta)
+        """The smaller epsilon that holds once delta is allowed, tight; delta = 0 keeps epsilon."""
+        return ApproxDP(pure_dp.pure_epsilon(self.epsilon, delta=delta), delta)
 
 
 @dataclass(frozen=True)
@@ -84,7 +88,7 @@ class ZCDP:
     rho: float
 
     def __post_init__(self) -> None:
-        checks.positive("rho", self.rho, why=_WHY)
+        checks.positive("rho", self.rho, why=checks.PARAMETER)
 
     def to_zcdp(self) -> ZCDP:
         """Itself."""
@@ -92,7 +96,7 @@ class ZCDP:
 
     def to_approx(self, *, delta: float) -> ApproxDP:
         """(epsilon, delta) by the optimal Renyi order."""
-        return ApproxDP(conversions.zcdp_epsilon(self.rho, delta), delta)
+        return ApproxDP(concentrated_dp.zcdp_epsilon(self.rho, delta=delta), delta)
 
 
 @dataclass(frozen=True)
@@ -115,15 +119,15 @@ class GaussianDP:
     mu: float
 
     def __post_init__(self) -> None:
-        checks.positive("mu", self.mu, why=_WHY)
+        checks.positive("mu", self.mu, why=checks.PARAMETER)
 
     def to_zcdp(self) -> ZCDP:
         """rho = mu^2 / 2, tight."""
-        return ZCDP(conversions.gdp_to_zcdp(self.mu))
+        return ZCDP(gaussian_dp.gdp_to_zcdp(self.mu))
 
     def to_approx(self, *, delta: float) -> ApproxDP:
         """(epsilon, delta), tight."""
-        return ApproxDP(conversions.gdp_epsilon(self.mu, delta), delta)
+        return ApproxDP(gaussian_dp.gdp_epsilon(self.mu, delta=delta), delta)
 
 
 @dataclass(frozen=True)
@@ -151,20 +155,42 @@ class ApproxDP:
         checks.non_negative("epsilon", self.epsilon, why="It is a privacy level.")
         checks.probability("delta", self.delta, zero=True)
 
+    def to_pure(self) -> PureDP:
+        """Pure DP, for delta = 0 only.
+
+        Raises:
+            ValueError: delta > 0, for which nothing bounds the events of probability delta.
+        """
+        if self.delta > 0:
+            raise ValueError(
+                f"{self} implies no pure or concentrated guarantee, because nothing bounds the events of probability "
+                "delta. Record the mechanism in the form in which it was proved (PureDP, ZCDP or GaussianDP)."
+            )
+        return PureDP(self.epsilon)
+
     def to_zcdp(self) -> ZCDP:
-        """Refused: an (epsilon, delta) guarantee implies no zCDP guarantee."""
-        raise ValueError(
-            f"{self} implies no zCDP guarantee, because nothing bounds the events of probability delta. "
-            "Record the mechanism in the form in which it was proved (PureDP, ZCDP or GaussianDP)."
-        )
+        """Zero-concentrated DP, for delta = 0 only; otherwise a ValueError as in `to_pure`."""
+        return self.to_pure().to_zcdp()
 
     def to_approx(self, *, delta: float) -> ApproxDP:
-        """Itself at a larger delta; refuses a smaller one."""
+        """A pair that holds at another delta, tight.
+
+        Every (epsilon, delta) mechanism is a function of randomised response that fails openly with probability
+        delta, so a larger delta leaves (delta' - delta) / (1 - delta) to spend on a smaller epsilon.
+
+        Raises:
+            ValueError: a smaller delta, about which the pair says nothing.
+        """
+        delta = checks.probability("delta", delta, zero=True)
         if delta < self.delta:
             raise ValueError(
                 f"{self} says nothing at delta = {delta!r} < {self.delta!r}. Ask for a larger delta."
             )
-        return ApproxDP(self.epsilon, checks.probability("delta", delta, zero=True))
+        if self.epsilon == 0:
+            return ApproxDP(0.0, delta)
+        return ApproxDP(
+            pure_dp.pure_epsilon(self.epsilon, delta=(delta - self.delta) / (1 - self.delta)), delta
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -202,6 +228,9 @@ class PersonalizedDP:
 
     __hash__ = None  # type: ignore[assignment]
 
+    def __repr__(self) -> str:
+        return f"PersonalizedDP({len(self)} levels from {self.strongest:g} to {self.weakest:g})"
+
     @property
     def strongest(self) -> float:
         """The smallest level: what the strictest record gets."""
@@ -235,15 +264,17 @@ def budget_to_dict(budget: Budget) -> dict[str, Any]:
         >>> budget_to_dict(ZCDP(0.5))
         {'kind': 'ZCDP', 'rho': 0.5}
     """
-    fields = {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in vars(budget).items()}
-    return {"kind": type(budget).__name__, **fields}
+    if isinstance(budget, PersonalizedDP):
+        return {"kind": "PersonalizedDP", "epsilon": budget.epsilon.tolist()}
+    plain = {k: v if isinstance(v, bool) else float(v) for k, v in vars(budget).items()}
+    return {"kind": type(budget).__name__, **plain}
 
 
 def budget_from_dict(mapping: dict[str, Any]) -> Budget:
     """The budget written by `budget_to_dict`.
 
     Raises:
-        ValueError: an unknown kind.
+        ValueError: an unknown kind, missing or unknown fields, or a parameter out of range.
 
     Example:
         >>> budget_from_dict({"kind": "ZCDP", "rho": 0.5})
@@ -254,4 +285,7 @@ def budget_from_dict(mapping: dict[str, Any]) -> Budget:
     kind = values.pop("kind", None)
     if kind not in kinds:
         raise ValueError(f"kind must be one of {', '.join(kinds)}, got {kind!r}.")
-    return kinds[kind](**values)
+    try:
+        return kinds[kind](**values)
+    except TypeError as error:
+        raise ValueError(f"{mapping!r} is not a {kind} as budget_to_dict writes it: {error}") from error

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+PARAMETER = "It is a privacy parameter; a release that does not depend on the data need not be recorded."
 
 
 def positive(name: str, value: Any, *, why: str) -> float:
@@ -67,6 +70,15 @@ def levels(name: str, value: ArrayLike) -> NDArray[np.float64]:
             f"({int(bad.sum())} of {array.size}). A record that allows no leakage cannot take part: leave it out."
         )
     return array
+
+
+def conservative(root: float, holds: Callable[[float], bool], *, up: bool = False) -> float:
+    """The root of a calibration, moved by as few rounding units as it takes for the guarantee to hold."""
+    step = 2.0**-52
+    while not holds(root):
+        root *= 1 + step if up else 1 - step
+        step *= 2
+    return root
 
 
 def _number(name: str, value: Any) -> float:

@@ -8,6 +8,8 @@ from scipy.special import log_softmax
 
 from trustlib.privacy.checks import generator, positive, whole
 
+_BLOCK = 1 << 18  # candidates per block of rows: bounds memory and stays in cache
+
 
 def exponential_log_probabilities(
     scores: ArrayLike, *, epsilon: float, sensitivity: float, monotone: bool
@@ -40,8 +42,7 @@ def exponential_log_probabilities(
 
     Source: McSherry and Talwar 2007; bounded range: Durfee and Rogers 2019.
     """
-    values = _checked(scores)
-    return log_softmax(_scale(epsilon, sensitivity, monotone) * values, axis=-1)
+    return log_softmax(_logits(scores, epsilon, sensitivity, monotone), axis=-1)
 
 
 def exponential_mechanism_probabilities(
@@ -107,19 +108,35 @@ def exponential_mechanism(
 
     Source: McSherry and Talwar 2007; sampling by Gumbel noise: Durfee and Rogers 2019, Lemma 4.2.
     """
-    values = _scale(epsilon, sensitivity, monotone) * _checked(scores)
-    shape = values.shape if size is None else (whole("size", size, least=0), *values.shape)
-    chosen = np.argmax(values + generator(rng).gumbel(size=shape), axis=-1)
-    return int(chosen) if chosen.ndim == 0 else chosen
+    logits = _logits(scores, epsilon, sensitivity, monotone)
+    rng = generator(rng)
+    repeats = 1 if size is None else whole("size", size, least=0)
+    rows = logits.reshape(-1, logits.shape[-1])
+    chosen = np.empty(repeats * len(rows), dtype=np.int64)
+    block = max(1, _BLOCK // rows.shape[1])
+    for start in range(0, chosen.size, block):
+        picked = np.arange(start, min(start + block, chosen.size)) % len(rows)
+        # -log of a standard exponential variable is a standard Gumbel variable
+        race = rng.standard_exponential((picked.size, rows.shape[1]))
+        np.log(np.maximum(race, np.finfo(np.float64).tiny, out=race), out=race)
+        chosen[start : start + picked.size] = np.argmax(rows[picked] - race, axis=1)
+    if size is None and logits.ndim == 1:
+        return int(chosen[0])
+    return chosen.reshape(logits.shape[:-1] if size is None else (repeats, *logits.shape[:-1]))
 
 
-def _scale(epsilon: float, sensitivity: float, monotone: bool) -> float:
-    """The factor in front of the scores."""
+def _logits(scores: ArrayLike, epsilon: float, sensitivity: float, monotone: bool) -> NDArray[np.float64]:
+    """c * (scores - largest of the row), shape (..., m); the best one at 0, so that noise is never rounded off."""
+    values = _checked(scores)
     epsilon = positive("epsilon", epsilon, why="It is a privacy level.")
     sensitivity = positive("sensitivity", sensitivity, why="Scores that cannot change need no mechanism.")
     if not isinstance(monotone, bool | np.bool_):
         raise TypeError(f"monotone must be True or False, got {monotone!r}.")
-    return epsilon / sensitivity if monotone else epsilon / (2 * sensitivity)
+    with np.errstate(over="ignore"):  # a candidate this far behind has probability 0
+        behind = (values - values.max(axis=-1, keepdims=True)) / (
+            sensitivity if monotone else 2 * sensitivity
+        )
+        return epsilon * behind
 
 
 def _checked(scores: ArrayLike) -> NDArray[np.float64]:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numpy.typing import NDArray
 
-from trustlib.privacy import conversions
 from trustlib.privacy.budgets import ZCDP, ApproxDP, GaussianDP
 from trustlib.privacy.checks import generator, positive, whole
+from trustlib.privacy.gaussian_dp import gdp_for_approx, gdp_for_zcdp
 
 
 def sample_gaussian(
@@ -69,7 +67,7 @@ def gaussian_sigma(budget: ZCDP | GaussianDP | ApproxDP, *, sensitivity: float) 
     """
     sensitivity = positive("sensitivity", sensitivity, why="A statistic that cannot change needs no noise.")
     if isinstance(budget, ZCDP):
-        return sensitivity / math.sqrt(2 * budget.rho)
+        return sensitivity / gdp_for_zcdp(budget.rho)
     if isinstance(budget, GaussianDP):
         return sensitivity / budget.mu
     if isinstance(budget, ApproxDP):
@@ -77,5 +75,5 @@ def gaussian_sigma(budget: ZCDP | GaussianDP | ApproxDP, *, sensitivity: float) 
             raise ValueError(
                 f"{budget} has delta = 0, which no Gaussian noise meets. Use sample_laplace instead."
             )
-        return sensitivity / conversions.gdp_mu(budget.epsilon, budget.delta)
+        return sensitivity / gdp_for_approx(epsilon=budget.epsilon, delta=budget.delta)
     raise TypeError(f"budget must be ZCDP, GaussianDP or ApproxDP, got {budget!r}. Convert it first.")

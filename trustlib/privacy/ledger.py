@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, get_args
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from trustlib.privacy.budgets import (
     ZCDP,
     ApproxDP,
     Budget,
-    GaussianDP,
     PersonalizedDP,
-    PureDP,
     budget_from_dict,
     budget_to_dict,
 )
+from trustlib.privacy.composition import compose, compose_approx, compose_zcdp, in_parallel
+from trustlib.privacy.limits import exceeds
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Relation = Literal["substitution", "add_remove", "zero_out"]
+Parts = Literal["fixed", "by_value"]
 
 
 class BudgetExceeded(RuntimeError):
@@ -42,40 +40,66 @@ class Entry:
 class PrivacyLedger:
     """Releases on one data set and the guarantee that all of them together still give.
 
-    Sequential composition: pure levels add up, zCDP levels add up, Gaussian levels add as squares, personalised
-    levels add per record, (epsilon, delta) pairs add component-wise. Mixtures are added in the strongest currency that
-    all of them have. Releases on disjoint parts of the data (``part``) compose in parallel: the worst part counts.
+    Releases on all data compose sequentially (`compose`), also when later ones are chosen after seeing earlier ones.
+    Releases on disjoint parts compose in parallel: the worst part counts, since a record lies in one part only. Which
+    part a record lies in must not change between neighbours, and ``parts`` says why it does not.
 
     Args:
         relation: which data sets are neighbours; a budget proved for another relation must not be recorded here.
-            "substitution": one record exchanged, "add_remove": one record more or fewer, "zero_out": one replaced by
-            a null record.
+            "substitution": the values of one record exchanged, "add_remove": one record more or fewer, "zero_out": one
+            record replaced by a null record.
         unit: who is protected, in words ("one patient", "one image with all its views").
-        limit: budget that the total may not exceed; None for no limit.
+        parts: None forbids parallel composition. "fixed": membership of a part is public and independent of the
+            records' values, as row numbers are. "by_value": it depends on the record's own values, as a class label
+            does; sound for "add_remove" only, because an exchanged record can leave one part and enter another.
+        limit: budget that the total may not exceed; None for no limit. Against a pure, personalised, zCDP or Gaussian
+            limit even the sizes of later budgets may depend on earlier outputs; against an (epsilon, delta) limit,
+            where the best of several routes counts, they must be planned beforehand.
 
     Raises:
-        ValueError: an unknown relation or an empty unit.
+        ValueError: an unknown relation or kind of parts, parts "by_value" without "add_remove", or an empty unit.
+        TypeError: limit is not a budget.
 
     Example:
-        >>> ledger = PrivacyLedger("substitution", unit="one person")
+        >>> from trustlib.privacy import PureDP
+        >>> ledger = PrivacyLedger("substitution", unit="one person", limit=PureDP(2.0))
         >>> ledger.spend("mean", PureDP(0.5), relation="substitution")
         >>> ledger.spend("model", PureDP(1.0), relation="substitution")
         >>> ledger.total()
-        PureDP(epsilon=1.5, bounded_range=False)
+        PureDP(epsilon=1.5)
+        >>> ledger.spend("one more", PureDP(1.0), relation="substitution")
+        Traceback (most recent call last):
+        ...
+        trustlib.privacy.ledger.BudgetExceeded: 'one more' would bring the total beyond the limit ...
 
-    Source: sequential and parallel composition as in Dwork and Roth 2014, ch. 3; zCDP: Bun and Steinke 2016,
-    Lemma 1.7; Gaussian: Dong, Roth, Su 2022, Cor. 3.3; personalised: Jorgensen et al. 2015, Thm. 1.
+    Source: Dwork and Roth 2014, ch. 3 (sequential); McSherry 2009 (parallel); Rogers, Roth, Ullman, Vadhan 2016 and
+    Feldman and Zrnic 2021 (limits).
     """
 
-    def __init__(self, relation: Relation, *, unit: str, limit: Budget | None = None) -> None:
-        if relation not in get_args(Relation):
-            raise ValueError(f"relation must be one of {', '.join(get_args(Relation))}, got {relation!r}.")
+    def __init__(
+        self, relation: Relation, *, unit: str, parts: Parts | None = None, limit: Budget | None = None
+    ) -> None:
+        _one_of("relation", relation, get_args(Relation))
         if not (isinstance(unit, str) and unit.strip()):
             raise ValueError(f"unit must say who is protected, for instance 'one person', got {unit!r}.")
+        if parts is not None:
+            _one_of("parts", parts, get_args(Parts))
+        if parts == "by_value" and relation != "add_remove":
+            raise ValueError(
+                f"parts = 'by_value' is not sound for the relation {relation!r}: a changed record can leave one part "
+                "and enter another, so that two parts change. Use parts='fixed' if membership is public, or count "
+                "add_remove."
+            )
+        if limit is not None and not isinstance(limit, Budget):
+            raise TypeError(f"limit must be a budget or None, got {limit!r}.")
         self.relation = relation
         self.unit = unit
+        self.parts = parts
         self.limit = limit
         self._entries: list[Entry] = []
+
+    def __repr__(self) -> str:
+        return f"PrivacyLedger({self.relation!r}, unit={self.unit!r}, releases={len(self)})"
 
     @property
     def entries(self) -> tuple[Entry, ...]:
@@ -92,46 +116,86 @@ class PrivacyLedger:
             label: what is released.
             budget: its guarantee.
             relation: the neighbouring relation for which the guarantee was proved.
-            part: name of the disjoint part of the data that the release depends on; None for all of it. Which record
-                belongs to which part must be public or fixed beforehand.
+            part: name of the disjoint part of the data on which alone the release depends; None for all of it.
 
         Raises:
-            ValueError: a guarantee for another relation, or personalised levels for another number of records.
-            TypeError: budget is not a budget of this module.
+            ValueError: a guarantee for another relation, a part in a ledger without parts, personalised levels for
+                another number of records, or a budget with no form in the limit's currency.
+            TypeError: budget is not a budget of this package, or label or part is not text.
             BudgetExceeded: the total would pass the limit; the ledger stays as it was.
+
+        Example:
+            >>> from trustlib.privacy import PureDP
+            >>> ledger = PrivacyLedger("add_remove", unit="one image", parts="by_value")
+            >>> for name in ("cats", "dogs"):
+            ...     ledger.spend("prototype", PureDP(1.0), relation="add_remove", part=name)
+            >>> ledger.total()
+            PureDP(epsilon=1.0)
+
+        Source: as the class.
         """
-        if not isinstance(budget, PureDP | ZCDP | GaussianDP | ApproxDP | PersonalizedDP):
-            raise TypeError(
-                f"budget must be PureDP, ZCDP, GaussianDP, ApproxDP or PersonalizedDP, got {budget!r}."
-            )
-        if relation != self.relation:
-            raise ValueError(
-                f"{label!r} was proved for the relation {relation!r}, this ledger counts {self.relation!r}. A "
-                "guarantee does not carry over by itself (a substitution is two steps of add_remove). Keep two ledgers."
-            )
-        trial = [*self._entries, Entry(label, budget, part)]
-        total = compose_entries(trial)
-        if self.limit is not None and exceeds(total, self.limit):
-            raise BudgetExceeded(
-                f"{label!r} would bring the total to {total}, beyond the limit {self.limit}."
-            )
+        entry = self._checked(label, budget, relation, part)
+        trial = [*self._entries, entry]
+        if self.limit is not None:
+            for name, budgets in _by_part(trial).items():
+                if exceeds(budgets, self.limit):
+                    where = "" if name is None else f" of part {name!r}"
+                    raise BudgetExceeded(
+                        f"{label!r} would bring the total{where} beyond the limit {self.limit} with {budget} on top of "
+                        f"{len(self)} earlier releases. Nothing was recorded: do not release it."
+                    )
         self._entries = trial
 
     def total(self) -> Budget | None:
-        """The guarantee of all releases together, or None if there was none."""
-        return compose_entries(self._entries) if self._entries else None
+        """The guarantee of all releases in the currency they share, or None if there was none.
+
+        Raises:
+            ValueError: a mixture that has a common form at a total delta only; ask `to_approx`.
+        """
+        if not self._entries:
+            return None
+        return in_parallel([compose(budgets) for budgets in _by_part(self._entries).values()])
+
+    def to_zcdp(self) -> ZCDP | None:
+        """The guarantee of all releases as zCDP, or None if there was none.
+
+        Converting each release before adding is never worse than converting the total, and often better: an
+        exponential mechanism keeps its epsilon^2 / 8.
+
+        Raises:
+            ValueError: a release with delta > 0.
+        """
+        if not self._entries:
+            return None
+        totals = [compose_zcdp(budgets) for budgets in _by_part(self._entries).values()]
+        return max(totals, key=lambda total: total.rho)
+
+    def to_approx(self, *, delta: float) -> ApproxDP | None:
+        """The guarantee of all releases as (epsilon, delta) by the best route, or None if there was none.
+
+        Raises:
+            ValueError: a delta that does not cover what releases with a delta of their own already use.
+        """
+        if not self._entries:
+            return None
+        totals = [compose_approx(budgets, delta=delta) for budgets in _by_part(self._entries).values()]
+        return max(totals, key=lambda total: total.epsilon)
 
     def to_frame(self) -> pd.DataFrame:
-        """One row per release: label, part, kind of guarantee and its parameters."""
+        """One row per release; the relation and the unit are in ``.attrs``.
+
+        Columns: label, part ("all" for none), kind, epsilon (of personalised levels the largest), epsilon_min (their
+        smallest), delta, rho, mu; what a kind does not have is NaN.
+        """
         import pandas as pd
 
-        rows = []
-        for entry in self._entries:
-            values = budget_to_dict(entry.budget)
-            if isinstance(entry.budget, PersonalizedDP):
-                values["epsilon"] = f"{entry.budget.strongest:g} to {entry.budget.weakest:g}"
-            rows.append({"label": entry.label, "part": entry.part or "all", **values})
-        return pd.DataFrame(rows)
+        numbers = ["epsilon", "epsilon_min", "delta", "rho", "mu"]
+        frame = pd.DataFrame(
+            [_row(entry) for entry in self._entries], columns=["label", "part", "kind", *numbers]
+        )
+        frame = frame.astype(dict.fromkeys(numbers, "float64"))
+        frame.attrs = {"relation": self.relation, "unit": self.unit}
+        return frame
 
     def to_json(self) -> str:
         """The whole ledger as JSON text; `from_json` reads it back."""
@@ -139,131 +203,71 @@ class PrivacyLedger:
             {"label": e.label, "part": e.part, "budget": budget_to_dict(e.budget)} for e in self._entries
         ]
         limit = None if self.limit is None else budget_to_dict(self.limit)
-        return json.dumps({"relation": self.relation, "unit": self.unit, "limit": limit, "entries": entries})
+        head = {"relation": self.relation, "unit": self.unit, "parts": self.parts, "limit": limit}
+        return json.dumps({**head, "entries": entries})
 
     @classmethod
     def from_json(cls, text: str) -> PrivacyLedger:
-        """The ledger written by `to_json`."""
-        content = json.loads(text)
-        limit = None if content["limit"] is None else budget_from_dict(content["limit"])
-        ledger = cls(content["relation"], unit=content["unit"], limit=limit)
-        for entry in content["entries"]:
-            ledger._entries.append(Entry(entry["label"], budget_from_dict(entry["budget"]), entry["part"]))
+        """The ledger written by `to_json`, spent again release by release.
+
+        Raises:
+            ValueError: text that is not a ledger, or one that breaks its own rules.
+            BudgetExceeded: releases beyond the limit that the text states.
+        """
+        try:
+            content: dict[str, Any] = json.loads(text)
+            limit = None if content["limit"] is None else budget_from_dict(content["limit"])
+            ledger = cls(content["relation"], unit=content["unit"], parts=content["parts"], limit=limit)
+            entries = [(e["label"], budget_from_dict(e["budget"]), e["part"]) for e in content["entries"]]
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"text is not a ledger as to_json writes it: {error!r}.") from error
+        for label, budget, part in entries:
+            ledger.spend(label, budget, relation=ledger.relation, part=part)
         return ledger
 
-
-def compose(budgets: list[Budget]) -> Budget:
-    """The guarantee of several releases on the same data, in the strongest currency that all of them have.
-
-    Args:
-        budgets: at least one budget.
-
-    Returns:
-        Pure with pure, personalised with pure or personalised, Gaussian with Gaussian: same kind. Otherwise zCDP, and
-        (epsilon, delta) as soon as one of them is: the others then enter with the delta of that one each.
-
-    Raises:
-        ValueError: no budget, or personalised levels of different lengths.
-
-    Example:
-        >>> compose([GaussianDP(3.0), GaussianDP(4.0)])
-        GaussianDP(mu=5.0)
-    """
-    if not budgets:
-        raise ValueError("budgets must hold at least one budget, got none.")
-    if len(budgets) == 1:
-        return budgets[0]
-    personal = [b for b in budgets if isinstance(b, PersonalizedDP)]
-    if personal and all(isinstance(b, PersonalizedDP | PureDP) for b in budgets):
-        return _compose_personal(budgets, len(personal[0]))
-    if all(isinstance(b, PureDP) for b in budgets):
-        return PureDP(math.fsum(b.epsilon for b in budgets))  # type: ignore[union-attr]
-    if all(isinstance(b, GaussianDP) for b in budgets):
-        return GaussianDP(math.hypot(*(b.mu for b in budgets)))  # type: ignore[union-attr]
-    deltas = [b.delta for b in budgets if isinstance(b, ApproxDP) and b.delta > 0]
-    if any(isinstance(b, ApproxDP) for b in budgets):
-        return _compose_approx(budgets, min(deltas, default=0.0))
-    return ZCDP(math.fsum(b.to_zcdp().rho for b in budgets))
+    def _checked(self, label: str, budget: Budget, relation: Relation, part: str | None) -> Entry:
+        """The entry, or an error that says why it cannot be recorded."""
+        if not isinstance(budget, Budget):
+            raise TypeError(
+                f"budget must be PureDP, ZCDP, GaussianDP, ApproxDP or PersonalizedDP, got {budget!r}."
+            )
+        if not isinstance(label, str) or not isinstance(part, str | None):
+            raise TypeError(f"label and part must be text, got {label!r} and {part!r}.")
+        if relation != self.relation:
+            raise ValueError(
+                f"{label!r} was proved for the relation {relation!r}, this ledger counts {self.relation!r}. "
+                "A guarantee does not carry over by itself. Keep two ledgers, or convert the budget first: a "
+                "substitution is a group of two add_remove steps, group(budget, size=2)."
+            )
+        if part is not None and self.parts is None:
+            raise ValueError(
+                f"{label!r} names the part {part!r}, but this ledger composes everything sequentially. State with "
+                "PrivacyLedger(..., parts='fixed' or 'by_value') why neighbours agree on the parts."
+            )
+        others = {len(e.budget) for e in self._entries if isinstance(e.budget, PersonalizedDP)}
+        if isinstance(budget, PersonalizedDP) and others - {len(budget)}:
+            raise ValueError(
+                f"{label!r} has levels for {len(budget)} records, earlier releases for {others.pop()}. "
+                "Every vector must list the same records in the same order."
+            )
+        return Entry(label, budget, part)
 
 
-def compose_entries(entries: list[Entry]) -> Budget:
-    """Sequential over releases that touch all data and within each part; the worst part in parallel."""
-    common = [e.budget for e in entries if e.part is None]
-    parts: dict[str, list[Budget]] = {}
-    for entry in entries:
-        if entry.part is not None:
-            parts.setdefault(entry.part, []).append(entry.budget)
-    totals = [compose([*common, *budgets]) for budgets in parts.values()] or [compose(common)]
-    worst = totals[0]
-    for total in totals[1:]:
-        worst = _weaker(worst, total)
-    return worst
+def _by_part(entries: list[Entry]) -> dict[str | None, list[Budget]]:
+    """Releases that touch each part, those on all data included; without parts the single key None."""
+    names: list[str | None] = list(dict.fromkeys(e.part for e in entries if e.part is not None))
+    return {name: [e.budget for e in entries if e.part in (None, name)] for name in names or [None]}
 
 
-def exceeds(total: Budget, limit: Budget) -> bool:
-    """Whether a total passes a limit, compared in the limit's currency.
-
-    Raises:
-        ValueError: the total has no form in the limit's currency.
-
-    Example:
-        >>> exceeds(PureDP(1.5), PureDP(1.0))
-        True
-    """
-    slack = 1 + 1e-12
-    if isinstance(limit, PersonalizedDP):
-        got = total.epsilon if isinstance(total, PureDP | PersonalizedDP) else None
-        if got is None or (isinstance(total, PersonalizedDP) and len(total) != len(limit)):
-            raise ValueError(f"{total} cannot be compared with personal limits for {len(limit)} records.")
-        return bool(np.any(np.asarray(got) > limit.epsilon * slack))
-    if isinstance(limit, ApproxDP):
-        return total.to_approx(delta=limit.delta).epsilon > limit.epsilon * slack
-    if isinstance(limit, ZCDP):
-        return total.to_zcdp().rho > limit.rho * slack
-    if isinstance(limit, PureDP) and isinstance(total, PureDP | PersonalizedDP):
-        return float(np.max(total.epsilon)) > limit.epsilon * slack
-    if isinstance(limit, GaussianDP) and isinstance(total, PureDP | GaussianDP):
-        return (total if isinstance(total, GaussianDP) else total.to_gdp()).mu > limit.mu * slack
-    raise ValueError(f"{total} has no form in which it could be compared with the limit {limit}.")
+def _row(entry: Entry) -> dict[str, Any]:
+    """A release as one row of the table."""
+    values = budget_to_dict(entry.budget)
+    if isinstance(entry.budget, PersonalizedDP):
+        values["epsilon"], values["epsilon_min"] = entry.budget.weakest, entry.budget.strongest
+    return {"label": entry.label, "part": entry.part or "all", **values}
 
 
-def _compose_personal(budgets: list[Budget], n: int) -> PersonalizedDP:
-    """Element-wise sum of personalised and uniform pure levels."""
-    total = np.zeros(n)
-    for budget in budgets:
-        if isinstance(budget, PersonalizedDP) and len(budget) != n:
-            raise ValueError(f"personalised budgets for {n} and {len(budget)} records cannot be added up.")
-        total = total + budget.epsilon  # type: ignore[union-attr]
-    return PersonalizedDP(total)
-
-
-def _compose_approx(budgets: list[Budget], delta: float) -> ApproxDP:
-    """Component-wise sum; what has no delta of its own enters at ``delta``."""
-    terms = []
-    for budget in budgets:
-        if isinstance(budget, ApproxDP):
-            terms.append(budget)
-        elif delta == 0:
-            if not isinstance(budget, PureDP | PersonalizedDP):
-                raise ValueError(
-                    f"{budget} has no epsilon at delta = 0; record the other releases with a delta > 0."
-                )
-            terms.append(ApproxDP(float(np.max(budget.epsilon)), 0.0))
-        else:
-            terms.append(budget.to_approx(delta=delta))
-    return ApproxDP(math.fsum(t.epsilon for t in terms), math.fsum(t.delta for t in terms))
-
-
-def _weaker(a: Budget, b: Budget) -> Budget:
-    """A guarantee that holds for both parts: the larger one of a kind, else the larger zCDP level."""
-    if isinstance(a, PersonalizedDP) and isinstance(b, PersonalizedDP) and len(a) == len(b):
-        return PersonalizedDP(np.maximum(a.epsilon, b.epsilon))
-    if isinstance(a, PureDP) and isinstance(b, PureDP):
-        return a if a.epsilon >= b.epsilon else b
-    if isinstance(a, GaussianDP) and isinstance(b, GaussianDP):
-        return a if a.mu >= b.mu else b
-    if isinstance(a, ApproxDP) or isinstance(b, ApproxDP):
-        delta = max(x.delta for x in (a, b) if isinstance(x, ApproxDP))
-        first, second = a.to_approx(delta=delta), b.to_approx(delta=delta)
-        return first if first.epsilon >= second.epsilon else second
-    return max((a.to_zcdp(), b.to_zcdp()), key=lambda z: z.rho)
+def _one_of(name: str, value: object, allowed: tuple[str, ...]) -> None:
+    """``value`` must be one of a closed set."""
+    if value not in allowed:
+        raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {value!r}.")
