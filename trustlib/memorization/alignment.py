@@ -126,7 +126,8 @@ def measure(
                 drawn = draw_distances(paired, distance=distance, normalize=normalize, pairing=pairing)
                 return _finite(drawn.cpu().numpy(), name), paired.shape[-1]
 
-            totals.add(batch, [reader.read(batch, reduce) for reader in readers])
+            parts = {reader: reader.read(batch, reduce) for reader in dict.fromkeys(readers)}
+            totals.add(batch, [parts[reader] for reader in readers])
     totals.refuse_unchanging(final=True)
     _warn_if_collapsed(totals.mean)
     return Measurement(totals.layers, totals.mean, totals.draws)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from trustlib.memorization.significance import auc
-from trustlib.privacy import AuditResult, audit_epsilon, clopper_pearson
+
+if TYPE_CHECKING:
+    from trustlib.privacy import AuditResult
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,8 @@ def membership_inference(
 
     Source: Carlini et al., 2022 (true positive rate at a low false positive rate).
     """
+    from trustlib.privacy import clopper_pearson
+
     a, b = _finite(members, "members"), _finite(nonmembers, "nonmembers")
     if not 0 < fpr < 1:
         raise ValueError(f"fpr must be in (0, 1), got {fpr}")
@@ -107,6 +112,8 @@ def membership_epsilon(
 
     Source: Jagielski et al. 2020, for the scores of Wang et al., ICLR 2024.
     """
+    from trustlib.privacy import audit_epsilon
+
     a, b = _finite(members, "members"), _finite(nonmembers, "nonmembers")
     half = min(len(a), len(b)) // 2
     if half < 100:

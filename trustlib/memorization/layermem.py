@@ -74,8 +74,8 @@ class LayerMem:
     def to_frame(self, *, confidence: float = 0.95, n_boot: int = 2000, seed: int = 0) -> pd.DataFrame:
         """One row per layer in execution order.
 
-        Columns: layer, previous, layermem, delta; control, excess and delta_excess where there is a control;
-        low and high, the bootstrap interval of excess (of layermem without control); delta_low and
+        Columns: layer, previous (empty for the first), layermem, delta; control, excess and delta_excess where
+        there is a control; low and high, the bootstrap interval of excess (of layermem without control); delta_low and
         delta_high, that of its difference to the previous layer.
 
         Args:
@@ -91,7 +91,7 @@ class LayerMem:
         steps = np.quantile(np.diff(replicates, axis=1), [tail, 1 - tail], axis=0)
         columns: dict[str, Any] = {
             "layer": self.layers,
-            "previous": [None, *self.layers[:-1]],
+            "previous": ["", *self.layers[:-1]],
             "layermem": self.layermem,
             "delta": self.delta,
         }
@@ -184,7 +184,7 @@ def layermem(
     runs_f, runs_g = as_runs(f, "f"), as_runs(g, "g")
     if len(runs_f) != len(runs_g):
         raise ValueError(f"layermem pairs f[i] with g[i]; got {len(runs_f)} encoders f and {len(runs_g)} g")
-    warn_if_shared(runs_f, runs_g)
+    warn_if_shared(zip(runs_f, runs_g, strict=True))
     candidates = Views(data, augment, seed=seed, batch_size=batch_size, index=index)
     names = _all_layers(runs_f[0], candidates, forward_fn) if layers is None else list(layers)
     sources = [candidates]

@@ -97,7 +97,8 @@ def reading(
     """Encoders in evaluation mode without gradients, hooked at the layers; everything is restored on exit."""
     if layers is not None and (not len(layers) or len(set(layers)) < len(layers)):
         raise ValueError(f"layers must name at least one layer and none twice, got {list(layers)}")
-    readers = [Reader(encoder, layers, forward_fn) for encoder in encoders]
+    # an encoder that stands twice in the list is hooked and run once
+    readers = {id(encoder): Reader(encoder, layers, forward_fn) for encoder in encoders}
     with ExitStack() as stack:
         stack.enter_context(torch.no_grad())
         stack.enter_context(torch.random.fork_rng(devices=[]))
@@ -106,14 +107,14 @@ def reading(
                 for module in encoder.modules():
                     stack.callback(setattr, module, "training", module.training)
                 encoder.eval()
-        for reader in readers:
+        for reader in readers.values():
             reader.hook(stack)
-        yield readers
+        yield [readers[id(encoder)] for encoder in encoders]
 
 
 def refuse_stochastic(readers: Sequence[Reader], batch: ViewBatch) -> None:
     """Runs every encoder twice on one batch and refuses different responses."""
-    for number, reader in enumerate(readers):
+    for number, reader in enumerate(dict.fromkeys(readers)):
         first, second = (reader.read(batch, _fingerprint) for _ in range(2))
         for name, (mark, size) in first.items():
             gap = (mark - second[name][0]).abs()

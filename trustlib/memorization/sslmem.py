@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import TYPE_CHECKING, Any, cast, get_args
 
 import numpy as np
@@ -130,7 +131,7 @@ def sslmem(
             f"normalization must be one of {', '.join(get_args(Normalization))}; got {normalization!r}"
         )
     runs_f, runs_g = as_runs(f, "f"), as_runs(g, "g")
-    warn_if_shared(runs_f, runs_g)
+    warn_if_shared(product(runs_f, runs_g))
     views = Views(data, augment, seed=seed, batch_size=batch_size, index=index)
     measured = measure(
         [*runs_f, *runs_g], views, n_views=n_views, pairing=pairing, distance=distance, normalize=normalize,
@@ -163,9 +164,9 @@ def as_runs(encoders: Encoder | Sequence[Encoder], name: str) -> list[Encoder]:
     return runs
 
 
-def warn_if_shared(runs_f: Sequence[Encoder], runs_g: Sequence[Encoder]) -> None:
+def warn_if_shared(pairs: Iterable[tuple[Encoder, Encoder]]) -> None:
     """Warns where f and g are the same object, for which all scores are 0."""
-    if any(one is other for one in runs_f for other in runs_g):
+    if any(one is other for one, other in pairs):
         warnings.warn(
             "f and g hold the same encoder, for which every score is 0 by construction; g must be trained "
             "without the candidates",

@@ -42,7 +42,9 @@ class Views:
         data: tensor (n, ...); a sequence or map-style data set of tensors, or of tuples that start with
             one; a list of graphs; or one graph (an object with ``edge_index``) whose nodes are the points.
         augment: ``augment(x, generator)`` of one point (of the whole graph for one graph), or a transform
-            that takes x alone and draws from torch's global state, keyed for the call and restored.
+            that takes x alone and draws from torch's global state, keyed for the call and restored. If it has
+            a method ``keyed(points, keys)`` and the data is a tensor, that is called instead with (B, ...)
+            points and one generator seed per point, and must give the same views in any batch.
         seed: of all views.
         batch_size: rows per encoder call; one point with all its views is the least.
         index: identity of each point, integer (n,); default 0 to n - 1. Give it where ``data`` is a shard.
@@ -68,12 +70,13 @@ class Views:
         if self.index.shape != (self.n,):
             raise ValueError(f"index must name each of the {self.n} points, got shape {self.index.shape}")
         self._draw = _keyed(augment)
+        self._keyed_batch = getattr(augment, "keyed", None) if hasattr(data, "new_zeros") else None
         self._refuse_unkeyed()
 
     def _refuse_unkeyed(self) -> None:
         """Two draws under one key must be equal."""
-        point = self.data if self.is_graph else self._point(0)
-        first, second = (self._draw(point, self.seed, int(self.index[0]), 0) for _ in range(2))
+        draw = self._draw_together if self._keyed_batch else self._draw_one_by_one
+        first, second = (draw(np.arange(1), [0])[0] for _ in range(2))
         if _differ(first, second):
             raise ValueError(
                 "augment gives two different views under one generator state, so it draws from somewhere "
@@ -82,20 +85,33 @@ class Views:
 
     def batches(self, schedule: Sequence[Sequence[int]]) -> Iterator[ViewBatch]:
         """For every chunk of points one batch per entry of the schedule, an entry being view numbers."""
-        widest = max(len(views) for views in schedule)
+        widest = max(len(numbers) for numbers in schedule)
         size = self.n if self.is_graph else max(1, self.batch_size // widest)
         for start in range(0, self.n, size):
             positions = np.arange(start, min(start + size, self.n))
-            points = [self.data] if self.is_graph else [self._point(int(i)) for i in positions]
-            keys = [0] if self.is_graph else self.index[positions].tolist()
+            draw = self._draw_together if self._keyed_batch else self._draw_one_by_one
             for numbers in schedule:
-                drawn = [
-                    [self._view(x, key, v) for x, key in zip(points, keys, strict=True)] for v in numbers
-                ]
-                differ = any(_differ(drawn[0], other) for other in drawn[1:])
-                yield ViewBatch(
-                    positions, _collate([x for view in drawn for x in view]), len(numbers), differ
-                )
+                inputs, differ = draw(positions, numbers)
+                yield ViewBatch(positions, inputs, len(numbers), differ)
+
+    def _draw_one_by_one(self, positions: NDArray[np.int64], numbers: Sequence[int]) -> tuple[Any, bool]:
+        """Views of some points, each drawn alone, and whether any differ."""
+        points = [self.data] if self.is_graph else [self._point(int(i)) for i in positions]
+        keys = [0] if self.is_graph else self.index[positions].tolist()
+        drawn = [[self._view(x, key, v) for x, key in zip(points, keys, strict=True)] for v in numbers]
+        differ = any(_differ(drawn[0], other) for other in drawn[1:])
+        return _collate([x for views in drawn for x in views]), differ
+
+    def _draw_together(self, positions: NDArray[np.int64], numbers: Sequence[int]) -> tuple[Any, bool]:
+        """The same with an augmentation that draws for a whole batch at once."""
+        import torch
+
+        keyed: Callable[..., torch.Tensor] = self._keyed_batch  # type: ignore[assignment]
+        points, drawn = self.data[positions], []
+        for v in numbers:
+            keys = [view_key(self.seed, key, v) for key in self.index[positions].tolist()]
+            drawn.append(points if v == CLEAN else keyed(points, keys))
+        return torch.cat(drawn), any(_differ(drawn[0], other) for other in drawn[1:])
 
     def _view(self, point: Any, key: int, view: int) -> Any:
         """One view of one point, or the point itself."""
