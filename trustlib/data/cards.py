@@ -134,8 +134,8 @@ def _null(null: NullBaseline) -> str:
     """The null baselines in a sentence."""
     return (
         f"**Null baselines** (computed on {_spaced(null.rows)} rows, target scaled to [0, 1] by its public range): "
-        f"predicting the mean ({null.mean:.6g} in the target's unit) has a mean squared error of {null.mse_of_mean:.4f}; "
-        f"predicting 0 has {null.mse_of_zero:.4f}."
+        f"predicting the mean ({null.mean:.6g} in the target's unit) has a mean squared error of "
+        f"{null.mse_of_mean:.4f}; predicting 0 has {null.mse_of_zero:.4f}."
     )
 
 

@@ -64,7 +64,7 @@ def _transfer(url: str, raw: Path, *, progress: bool) -> None:
 
     raw.parent.mkdir(parents=True, exist_ok=True)
     raw.unlink(missing_ok=True)
-    pooch.choose_downloader(url, progressbar=progress)(url, str(raw), None)
+    pooch.HTTPDownloader(progressbar=progress)(url, str(raw), None)
 
 
 def _keep(spec: DatasetSpec, file: FileSpec, url: str, raw: Path, target: Path) -> Path:

@@ -29,7 +29,7 @@ class FileSpec:
         convert: turns the downloaded bytes into the file's bytes, deterministically; ``sha256`` is checked after.
 
     Raises:
-        ValueError: a path that leaves the data folder, or a malformed hash or size.
+        ValueError: a path that leaves the data folder, or a malformed hash, size or URL.
     """
 
     path: str
@@ -50,6 +50,9 @@ class FileSpec:
                 f"sha256 of {self.path} must be 64 lower-case hexadecimal digits, got {self.sha256!r}. "
                 "Pass None if it is not known yet."
             )
+        strange = [url for url in self.urls if not url.startswith(("https://", "http://"))]
+        if strange:
+            raise ValueError(f"urls of {self.path} must begin with https:// or http://, got {strange}.")
         if self.size_bytes is not None and self.size_bytes <= 0:
             raise ValueError(
                 f"size_bytes of {self.path} must be > 0, got {self.size_bytes}. Pass None if unknown."
