@@ -6,13 +6,7 @@ Learning Improves Downstream Generalization" (ICLR 2024) and "Localizing Memoriz
 2024); where the published code departs from the definitions, the definitions are kept.
 """
 
-from trustlib.memorization.activations import (
-    HeldOutUnitMem,
-    class_selectivity,
-    classmem,
-    heldout_unitmem,
-    unitmem,
-)
+from trustlib.memorization.activations import class_selectivity, classmem, unitmem
 from trustlib.memorization.alignment import CollapsedEncoderWarning, alignment_loss
 from trustlib.memorization.audit import MembershipInference, membership_epsilon, membership_inference
 from trustlib.memorization.classes import ClassMem, ClassMemAccumulator, classmem_from_activations
@@ -25,6 +19,7 @@ from trustlib.memorization.comparison import (
 )
 from trustlib.memorization.dejavu import DejaVu, corner_crop, deja_vu, knn_vote
 from trustlib.memorization.distances import pair_distance
+from trustlib.memorization.heldout import HeldOutUnitMem, heldout_unitmem
 from trustlib.memorization.interventions import freeze_except, pruned, pruning_masks, swap_layers, tune_unit
 from trustlib.memorization.layermem import LayerMem, layermem
 from trustlib.memorization.rankings import kendall_matrix, overlap_at_k, overlap_matrix
@@ -34,15 +29,14 @@ from trustlib.memorization.significance import auc, holm_correction, memorized_p
 from trustlib.memorization.splits import LeaveOutSplit, RemovalSet, leave_out_split, removal_sets
 from trustlib.memorization.sslmem import SSLMem, sslmem
 from trustlib.memorization.studies import (
-    TunedEncoder,
     fine_tuning_study,
     paired_difference,
     pruning_study,
     removal_study,
     replacement_study,
-    tune_layers,
 )
 from trustlib.memorization.taps import VitBlock, vit_blocks, vit_deltas
+from trustlib.memorization.tuning import TunedEncoder, tune_layers
 from trustlib.memorization.units import UnitMem, UnitMemAccumulator, unitmem_from_activations
 
 __all__ = [

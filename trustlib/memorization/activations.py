@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -76,22 +75,22 @@ def unitmem(
 
     Source: Wang et al., NeurIPS 2024, eq. 5 to 7; ten augmentations as there.
     """
-    views = Views(data, augment or _same, seed=seed, batch_size=batch_size, index=index)
+    views = Views(data, augment or same_point, seed=seed, batch_size=batch_size, index=index)
     if views.n < 2:
         raise ValueError(f"UnitMem compares one point with the others and needs N >= 2 points, got {views.n}")
-    accumulators = _unit_accumulators(
+    accumulators = unit_accumulators(
         encoder, views, layers, n_views=n_views if augment else None, rest=rest, negative=negative,
         unit_axis=unit_axis, forward_fn=forward_fn,
     )  # fmt: skip
     return {name: accumulator.compute() for name, accumulator in accumulators.items()}
 
 
-def _same(x: Any, generator: Any) -> Any:
+def same_point(x: Any, generator: Any) -> Any:
     """The point itself."""
     return x
 
 
-def _unit_accumulators(
+def unit_accumulators(
     encoder: Encoder,
     views: Views,
     layers: Sequence[str],
@@ -193,7 +192,7 @@ def classmem(
 
     Source: Wang et al., NeurIPS 2024 (the published script averages over images, not over classes).
     """
-    views = Views(data, _same, seed=0, batch_size=batch_size)
+    views = Views(data, same_point, seed=0, batch_size=batch_size)
     names = np.asarray(labels)
     if names.shape != (views.n,):
         raise ValueError(
@@ -256,104 +255,3 @@ def class_selectivity(
         encoder, data, labels, layers, negative=negative, unit_axis=unit_axis, batch_size=batch_size,
         forward_fn=forward_fn,
     )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class HeldOutUnitMem:
-    """UnitMem on training points beside UnitMem on as many exchangeable points that were held out.
-
-    ``difference`` (U,) = members - heldout; ``member_share`` the share of firing units whose favourite among
-    all points is a member, 0.5 if training left no trace; ``p`` of the one-sided binomial test of that share
-    (units of a layer are not independent, so p is too small).
-    """
-
-    members: UnitMem
-    heldout: UnitMem
-    difference: NDArray[np.float64]
-    member_share: float
-    p: float
-
-
-def heldout_unitmem(
-    encoder: Encoder,
-    members: Any,
-    heldout: Any,
-    augment: Augment | None,
-    layers: Sequence[str],
-    *,
-    n_views: int = 10,
-    rest: Rest = "mean",
-    negative: Negative = "raise",
-    unit_axis: int | None = None,
-    seed: int = 0,
-    batch_size: int = 256,
-    forward_fn: Forward | None = None,
-) -> dict[str, HeldOutUnitMem]:
-    """UnitMem tested for membership: do units single out *training* points more than other points?
-
-    difference(u) = UnitMem on members - UnitMem on held-out points, at equal N.
-
-    Args:
-        encoder: module.
-        members: training points.
-        heldout: as many points of the same distribution that were not trained on.
-        augment: of the training, or None.
-        layers: dotted names, after the ReLU.
-        n_views: see ``unitmem``.
-        rest: see ``unitmem``.
-        negative: see ``unitmem``.
-        unit_axis: see ``unitmem``.
-        seed: of the views.
-        batch_size: see ``unitmem``.
-        forward_fn: see ``unitmem``.
-
-    Returns:
-        Both scores and their comparison, per layer.
-
-    Raises:
-        ValueError: unequal numbers of points (UnitMem grows with N), and as ``unitmem``.
-
-    Example:
-        >>> import torch
-        >>> net = torch.nn.Sequential(torch.nn.ReLU())
-        >>> seen, unseen = torch.tensor([[3.0], [1.0]]), torch.tensor([[1.0], [1.0]])
-        >>> result = heldout_unitmem(net, seen, unseen, None, ["0"])["0"]
-        >>> result.difference, result.member_share
-        (array([0.5]), 1.0)
-
-    Source: ours.
-    """
-    first = Views(members, augment or _same, seed=seed, batch_size=batch_size)
-    second = Views(heldout, augment or _same, seed=seed, batch_size=batch_size)
-    if first.n != second.n:
-        raise ValueError(
-            f"heldout_unitmem needs as many held-out points as members, got {second.n} and {first.n}: UnitMem "
-            "grows with the number of points. Cut the larger set"
-        )
-    second.index = second.index + first.n
-    settings: dict[str, Any] = {
-        "n_views": n_views if augment else None, "rest": rest, "negative": negative,
-        "unit_axis": unit_axis, "forward_fn": forward_fn,
-    }  # fmt: skip
-    seen = _unit_accumulators(encoder, first, layers, **settings)
-    unseen = _unit_accumulators(encoder, second, layers, **settings)
-    return {name: _tested(seen[name], unseen[name], first.n) for name in seen}
-
-
-def _tested(seen: UnitMemAccumulator, unseen: UnitMemAccumulator, n: int) -> HeldOutUnitMem:
-    """The comparison of one layer."""
-    from scipy.stats import binomtest
-
-    both = UnitMemAccumulator(rest=seen.rest, negative=seen.negative).merge(seen).merge(unseen)
-    pooled = both.compute()
-    alive = ~pooled.dead & np.isfinite(pooled.scores)
-    owned = int((pooled.argmax[alive] < n).sum())
-    one, other = seen.compute(), unseen.compute()
-    total = int(alive.sum())
-    return HeldOutUnitMem(
-        members=one,
-        heldout=other,
-        difference=one.scores - other.scores,
-        member_share=owned / total if total else float("nan"),
-        p=float(binomtest(owned, total, 0.5, alternative="greater").pvalue) if total else float("nan"),
-    )
