@@ -24,10 +24,10 @@ _CHILDREN_SHARES = np.array([0.43, 0.24, 0.18, 0.12, 0.02, 0.01])
 def insurance_like(n: int | None = None, *, seed: int | None = None) -> pd.DataFrame:
     """Rows of an invented insurer whose charges depend on age, children, and smoking together with BMI.
 
-    charges = 800 + 3.3 age^2 + 500 children + smoker (13000 + 350 (bmi - 25) + 14500 [bmi > 30]),
-    times a factor of mean 1 and standard deviation 0.08, plus, for one non-smoker in eight, the cost of a hospital
-    stay between 4 000 and 18 000. All shares and coefficients are our own, chosen so that mean, spread
-    and explained variance resemble those of the real table; no real row was used.
+    charges = 500 + 3.1 age^2 + 500 children + smoker (13500 + 450 (bmi - 25) + 16000 [bmi > 30]),
+    times a factor of mean 1 and standard deviation 0.1, plus, for one non-smoker in eight, the cost of a hospital
+    stay between 5 000 and 22 000. Age is uniform, BMI normal (higher in the southeast). Shares and coefficients are
+    our own round numbers, chosen so that mean, spread and explained variance resemble those of the real table.
 
     Args:
         n: number of rows, >= 1; None: 1 338, as many as the real table has.
@@ -58,10 +58,10 @@ def insurance_like(n: int | None = None, *, seed: int | None = None) -> pd.DataF
     bmi = np.round(np.clip(mean_bmi + 6.0 * ndtri(u[:, 3]), 15, 55), 2)
     children = _choose(u[:, 4], _CHILDREN_SHARES)
     smoker = u[:, 5] < np.where(male, 0.235, 0.175)
-    extra = smoker * (13_000 + 350 * (bmi - 25) + 14_500 * (bmi > 30))
-    expected = 800 + 3.3 * age**2 + 500 * children + extra
-    stay = (~smoker & (u[:, 7] < 0.125)) * (4_000 + 14_000 * u[:, 8])
-    charges = np.round(np.clip(expected * (1 + 0.08 * ndtri(u[:, 6])) + stay, 1_000, 64_000), 2)
+    extra = smoker * (13_500 + 450 * (bmi - 25) + 16_000 * (bmi > 30))
+    expected = 500 + 3.1 * age**2 + 500 * children + extra
+    stay = (~smoker & (u[:, 7] < 0.125)) * (5_000 + 17_000 * u[:, 8])
+    charges = np.round(np.clip(expected * (1 + 0.1 * ndtri(u[:, 6])) + stay, 1_000, 64_000), 2)
     return pd.DataFrame(
         {
             "age": age.astype(np.int64),

@@ -156,7 +156,7 @@ def _read(path: Path, columns: Mapping[str, Column]) -> pd.DataFrame:
     import pandas as pd
 
     texts = {name: str for name, column in columns.items() if column.kind == "category"}
-    return pd.read_csv(path, dtype=texts, keep_default_na=False, na_values=[""], float_precision="round_trip")
+    return pd.read_csv(path, dtype=texts, keep_default_na=False, na_values=[""])
 
 
 def _check_rows(spec: DatasetSpec, n: int | None, seed: int | None) -> None:
