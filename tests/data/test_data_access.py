@@ -203,6 +203,12 @@ def test_form_with_an_address_is_fetched_if_none_is_at_hand(spec_of, pinned, web
     assert data.known_sha256("toy") == sha(BAD)
 
 
+def test_absent_part_names_all_its_forms(spec_of, pinned):
+    data.register(spec_of(pinned(GOOD, path="toy/first.bin"), pinned(BAD, path="toy/second.bin")))
+    with pytest.raises(DataNotFoundError, match=r"needs the file toy/first\.bin or toy/second\.bin"):
+        data.fetch("toy")
+
+
 def test_embedded_sets_are_always_there():
     status = data.status("insurance_like")
     assert status.state == "embedded"

@@ -86,7 +86,7 @@ def test_server_that_dies_mid_transfer_leaves_nothing(spec_of, pinned, web):
     dead = web.url("/toy")
     web.close()
     data.register(spec_of(pinned(GOOD, dead)))
-    with pytest.raises(DataNotFoundError, match="ConnectionError"):
+    with pytest.raises(DataNotFoundError, match="no connection, or it was lost"):
         data.fetch("toy")
     assert leftovers() == []
 

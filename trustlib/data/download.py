@@ -91,15 +91,20 @@ def _not_found(spec: DatasetSpec, file: FileSpec, reasons: list[str]) -> str:
     """Which file is missing, where it was looked for, and how to get it."""
     folder = data_folder()
     looked = f"${DATA_VARIABLE} is not set" if folder is None else f"not under ${DATA_VARIABLE} ({folder})"
+    forms = " or ".join(form.path for form in spec.forms(file.part))
     return (
-        f"{spec.name!r} needs the file {file.path}: {looked}, and not in the cache ({cache_folder()}, moved by "
-        f"${CACHE_VARIABLE}). {' '.join(reasons)} Put it at ${DATA_VARIABLE}/{file.path}, or run where there is a "
+        f"{spec.name!r} needs the file {forms}: {looked}, and not in the cache ({cache_folder()}, moved by "
+        f"${CACHE_VARIABLE}). {' '.join(reasons)} Put it under ${DATA_VARIABLE} by that name, or run where there is a "
         f"network: trustlib data fetch {spec.name}"
     )
 
 
 def _reason(error: OSError) -> str:
     """One line of an error that may carry a chain of others."""
+    import requests
+
+    if isinstance(error, requests.ConnectionError):
+        return "no connection, or it was lost."
     return f"{type(error).__name__} ({str(error).splitlines()[0][:200] if str(error) else 'no details'})."
 
 
