@@ -8,7 +8,7 @@ from scipy.special import log_softmax
 
 from trustlib.privacy.checks import generator, positive, whole
 
-_BLOCK = 1 << 18  # candidates per block of rows: bounds memory and stays in cache
+_BLOCK = 1 << 15  # candidates per block of rows: bounds memory and stays in cache
 
 
 def exponential_log_probabilities(
@@ -127,27 +127,20 @@ def exponential_mechanism(
 
 def _logits(scores: ArrayLike, epsilon: float, sensitivity: float, monotone: bool) -> NDArray[np.float64]:
     """c * (scores - largest of the row), shape (..., m); the best one at 0, so that noise is never rounded off."""
-    values = _checked(scores)
     epsilon = positive("epsilon", epsilon, why="It is a privacy level.")
     sensitivity = positive("sensitivity", sensitivity, why="Scores that cannot change need no mechanism.")
     if not isinstance(monotone, bool | np.bool_):
         raise TypeError(f"monotone must be True or False, got {monotone!r}.")
-    with np.errstate(over="ignore"):  # a candidate this far behind has probability 0
-        behind = (values - values.max(axis=-1, keepdims=True)) / (
-            sensitivity if monotone else 2 * sensitivity
-        )
-        return epsilon * behind
-
-
-def _checked(scores: ArrayLike) -> NDArray[np.float64]:
-    """Scores as float64, shape (..., m), with at least one finite value a row."""
     values = np.asarray(scores, dtype=np.float64)
     if values.ndim == 0 or values.shape[-1] == 0:
-        raise ValueError(
-            f"scores must have at least one candidate on the last axis, got shape {values.shape}."
-        )
-    if np.isnan(values).any() or (values == np.inf).any():
+        raise ValueError(f"scores must have a candidate on the last axis, got shape {values.shape}.")
+    best = values.max(axis=-1, keepdims=True)  # passes on NaN, so that it is all that needs a check
+    if np.isnan(best).any() or (best == np.inf).any():
         raise ValueError("scores must be finite or -inf (an excluded candidate), got NaN or +inf.")
-    if not np.isfinite(values).any(axis=-1).all():
+    if (best == -np.inf).any():
         raise ValueError("scores must leave at least one candidate in each row, got a row of -inf only.")
-    return values
+    with np.errstate(over="ignore"):  # a candidate this far behind has probability 0
+        behind = values - best
+        behind /= sensitivity if monotone else 2 * sensitivity
+        behind *= epsilon
+    return behind

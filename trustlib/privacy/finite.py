@@ -18,7 +18,7 @@ def exact_epsilon_from_probabilities(p: ArrayLike, q: ArrayLike, *, delta: float
     Args:
         p: probabilities on one input, shape (m,), sum 1.
         q: probabilities on a neighbour, same shape.
-        delta: in [0, 1).
+        delta: in [0, 1); a relative 1e-12 of it is taken for rounding.
 
     Returns:
         epsilon >= 0; inf where outcomes possible on one input only have more than delta.
@@ -103,7 +103,7 @@ def _one_sided(log_p: NDArray[np.float64], log_q: NDArray[np.float64], delta: fl
     order = np.argsort(-ratio)
     mass_p = np.cumsum(np.exp(log_p[order]))
     log_mass_q = np.logaddexp.accumulate(log_q[order])
-    found = mass_p > delta
+    found = mass_p > delta * (1 + 1e-12)
     if not found.any():
         return 0.0
     return max(0.0, float((np.log(mass_p[found] - delta) - log_mass_q[found]).max()))

@@ -16,7 +16,7 @@ def sample_l2_laplace(
     The norm is Gamma(shape=dim, scale=1/rate) and the direction uniform on the sphere, so E||b|| = dim/rate and
     Cov b = (dim + 1)/rate^2 * I. It is not a vector of independent Laplace variables, except for dim = 1.
     Adding it to a statistic of L2 sensitivity S gives pure DP with epsilon = rate * S, for the neighbouring relation
-    in which S was computed; ``rate`` is public.
+    in which S was computed; ``rate`` is public. Like all samplers here it draws floats: see `round_to_grid`.
 
     Args:
         rate: decay per unit of length, > 0.
