@@ -17,6 +17,7 @@ import psutil
 import pytest
 from tiny_books import TINY, make_project
 
+import trustlib
 from trustlib.runs import Project
 
 pytestmark = pytest.mark.notebook
@@ -25,9 +26,18 @@ COMMAND = [str(Path(sys.executable).parent / "trustlib"), "book"]
 SLOW = ("code", "import time\ntime.sleep(0.2)\nprint('slept')")
 
 
+def environment(project: Project) -> dict[str, str]:
+    """Makes the command use the copy of the library beside the book, see the fixture."""
+    return {**os.environ, "PYTHONPATH": str(project.root / "frozen")}
+
+
 def start(project: Project) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        COMMAND, cwd=project.root / "notebooks", stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        COMMAND,
+        cwd=project.root / "notebooks",
+        env=environment(project),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
     )
 
 
@@ -46,7 +56,9 @@ def kill_when(process: subprocess.Popen[bytes], reached: Callable[[], bool]) -> 
 
 def finish(project: Project) -> str:
     """Run to the end."""
-    done = subprocess.run(COMMAND, cwd=project.root, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        COMMAND, cwd=project.root, env=environment(project), capture_output=True, text=True, timeout=120
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -74,8 +86,12 @@ def assert_whole(project: Project) -> None:
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A book and a copy of the library: an edit of the checkout during a test would rightly run chapters again."""
     cells = [*TINY, SLOW]
-    return make_project(tmp_path_factory.mktemp("kill"), {"first": cells, "second": cells})
+    made = make_project(tmp_path_factory.mktemp("kill"), {"first": cells, "second": cells})
+    library = Path(trustlib.__file__).parent
+    shutil.copytree(library, made.root / "frozen/trustlib", ignore=shutil.ignore_patterns("__pycache__"))
+    return made
 
 
 def change(project: Project, name: str) -> None:
