@@ -113,6 +113,15 @@ def test_pure_to_gdp_covers_the_whole_privacy_profile(pure, epsilon):
     assert privacy.pure_delta(pure, epsilon=epsilon) <= covered + 1e-12
 
 
+def test_small_levels_keep_their_digits():
+    # to first order Phi^-1(1/2 + x) = x sqrt(2 pi), so mu = epsilon sqrt(2 pi) / 2; and delta(0) = mu / sqrt(2 pi)
+    assert privacy.pure_to_gdp(1e-12) == pytest.approx(1e-12 * math.sqrt(math.pi / 2), rel=1e-9, abs=0)
+    assert privacy.pure_for_gdp(1e-12) == pytest.approx(1e-12 / math.sqrt(math.pi / 2), rel=1e-9, abs=0)
+    assert privacy.gdp_delta(1e-12, epsilon=0.0) == pytest.approx(
+        1e-12 / math.sqrt(2 * math.pi), rel=1e-9, abs=0
+    )
+
+
 def test_pure_to_gdp_is_tight():
     # 0.1 % less does not cover the total variation of randomised response
     mu = 0.999 * privacy.pure_to_gdp(1.0)
@@ -158,11 +167,14 @@ def test_gdp_calibration_is_the_largest_level_that_holds(epsilon, delta):
     assert privacy.gdp_delta(mu, epsilon=epsilon) <= delta
     assert privacy.gdp_delta(mu * (1 + 1e-6), epsilon=epsilon) > delta
     assert privacy.gdp_epsilon(mu, delta=delta) == pytest.approx(epsilon, rel=1e-7, abs=1e-9)
+    assert privacy.gdp_delta(mu, epsilon=privacy.gdp_epsilon(mu, delta=delta)) <= delta
 
 
 def test_gdp_calibration_at_the_ends_of_the_range():
     # epsilon = 0: delta = erf(mu / sqrt 8), so mu = delta * sqrt(2 pi) for small delta
-    assert privacy.gdp_for_approx(epsilon=0.0, delta=1e-15) == pytest.approx(1e-15 * math.sqrt(2 * math.pi))
+    assert privacy.gdp_for_approx(epsilon=0.0, delta=1e-15) == pytest.approx(
+        1e-15 * math.sqrt(2 * math.pi), rel=1e-9, abs=0
+    )
     mu = privacy.gdp_for_approx(epsilon=1e-3, delta=1e-300)
     assert 0 < privacy.gdp_delta(mu, epsilon=1e-3) <= 1e-300
     assert privacy.gdp_epsilon(1e4, delta=1e-5) == pytest.approx(5e7 + 1e4 * 4.2649, rel=1e-6)

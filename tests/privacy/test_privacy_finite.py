@@ -44,6 +44,7 @@ def test_exact_epsilon_by_hand():
     assert exact_epsilon_from_probabilities([0.5, 0.5], [0.5, 0.5]) == 0.0
     assert exact_epsilon_from_probabilities([1.0, 0.0], [0.5, 0.5]) == math.inf
     assert exact_epsilon_from_probabilities([1.0, 0.0], [0.5, 0.5], delta=0.5) == pytest.approx(math.log(1.0))
+    assert exact_epsilon_from_probabilities([0.105, 0.895], [0.0, 1.0], delta=0.1) == math.inf
     assert exact_epsilon_from_probabilities([0.5, 0.5, 0.0], [0.5, 0.5, 0.0]) == 0.0
 
 

@@ -60,6 +60,9 @@ def test_parts_compose_in_parallel_and_with_what_touched_all():
     ledger = by_class((None, PureDP(0.5)), ("cat", PureDP(1.0)), ("dog", PureDP(0.25)), ("dog", PureDP(0.5)))
     assert ledger.total() == PureDP(1.5)  # 0.5 + max(1.0, 0.25 + 0.5)
     assert ledger.to_zcdp().rho == pytest.approx(0.5 * math.tanh(0.25) + 1.0 * math.tanh(0.5))
+    reverse = by_class(("dog", PureDP(0.25)), ("cat", PureDP(1.0)))
+    assert reverse.to_zcdp() == PureDP(1.0).to_zcdp()
+    assert reverse.to_approx(delta=1e-5) == PureDP(1.0).to_approx(delta=1e-5)
     one_part = spent(PureDP(0.5), PureDP(1.0))
     assert ledger.to_approx(delta=1e-5) == one_part.to_approx(delta=1e-5)
 
