@@ -23,6 +23,9 @@ def exponential_log_probabilities(
     scores in the same direction (as adding one record to a count does, and exchanging one does not). The candidates and
     the sensitivity are public; scores of -inf exclude a candidate, which must not depend on the data.
 
+    These values are for audits: they are functions of the data, and publishing them is not private. A selection is
+    recorded as PureDP(epsilon, bounded_range=True).
+
     Args:
         scores: utilities, shape (..., m), larger is better, finite or -inf, at least one finite in each row.
         epsilon: > 0, spent on every row.
@@ -84,7 +87,9 @@ def exponential_mechanism(
 ) -> NDArray[np.int64] | int:
     """Select candidates with the exponential mechanism by the Gumbel trick: argmax_j c * scores[j] + Gumbel.
 
-    One call spends epsilon on each row of scores and on each of ``size`` repetitions.
+    The guarantee and what is public are those of `exponential_log_probabilities`. One call spends epsilon on each row of
+    scores and on each of ``size`` repetitions. Candidates less likely than about 1e-16 are never drawn: noise is in
+    floats.
 
     Args:
         scores: shape (..., m); one selection per row.
