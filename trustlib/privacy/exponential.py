@@ -87,8 +87,8 @@ def exponential_mechanism(
 ) -> NDArray[np.int64] | int:
     """Select candidates with the exponential mechanism by the Gumbel trick: argmax_j c * scores[j] + Gumbel.
 
-    The guarantee and what is public are those of `exponential_log_probabilities`. One call spends epsilon on each row of
-    scores and on each of ``size`` repetitions. Candidates less likely than about 1e-16 are never drawn: noise is in
+    The guarantee and what is public are those of `exponential_log_probabilities`. One call spends epsilon on each row
+    of scores and on each of ``size`` repetitions. Candidates less likely than about 1e-16 are never drawn: noise is in
     floats.
 
     Args:
