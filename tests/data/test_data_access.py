@@ -154,6 +154,8 @@ def test_cache_that_cannot_be_written_costs_only_time(folder, spec_of, pinned, m
     data.register(spec_of(pinned(GOOD)))
     path = put(folder, GOOD)
     assert data.local_file("toy") == path
+    monkeypatch.setattr(fingerprints, "_hash", lambda p: pytest.fail("hashed twice in one process"))
+    assert data.local_file("toy") == path
 
 
 def test_status_of_a_set_of_several_parts(folder, spec_of, pinned):

@@ -60,12 +60,14 @@ class DataCard:
             ("Source", "needs no file: " + spec.embedded.how if spec.embedded else ""),
             ("SHA-256", f"`{self.sha256}`" if self.sha256 else "recorded at first use"),
         ]
-        parts = [f"## {spec.title}", _table(("", ""), [row for row in rows if row[1]])]
+        parts = [f"## {spec.title}", _table(("Field", "Value"), [row for row in rows if row[1]])]
         parts.append("**Known problems and harms**\n\n" + "\n".join(f"- {text}" for text in spec.problems))
         if spec.columns:
             parts.append("**Columns and public ranges**\n\n" + _columns(spec.columns))
         if self.null:
             parts.append(_null(self.null))
+        if spec.embedded and spec.embedded.details:
+            parts.append(spec.embedded.details())
         if spec.files:
             parts.append("**Files**\n\n" + _files(spec.files))
             if spec.placement:
