@@ -4,13 +4,21 @@ A file is looked for under ``$TRUSTLIB_DATA``, then in the user's cache (moved b
 downloaded. Nothing is replaced silently: an absent file is a `DataNotFoundError`, an altered one a `ChecksumError`.
 """
 
-from trustlib.data import catalogue_graphs, catalogue_images, catalogue_tables
+from trustlib.data import (
+    catalogue_embedded_images,
+    catalogue_graphs,
+    catalogue_hub_images,
+    catalogue_images,
+    catalogue_tables,
+)
 from trustlib.data.access import Status, fetch, known_sha256, local_file, locate, log_use, status, used
 from trustlib.data.cards import DataCard, NullBaseline, card, null_baseline
 from trustlib.data.encoding import Design, encode_table
 from trustlib.data.errors import ChecksumError, DataNotFoundError, UnknownDatasetError
 from trustlib.data.folders import cache_folder, data_folder
+from trustlib.data.images import Images, load_images
 from trustlib.data.registry import available, dataset, register, unregister
+from trustlib.data.scenes import SceneBatch, SceneNulls, make_scenes, scene_nulls
 from trustlib.data.schemas import Column, category, number
 from trustlib.data.specs import DatasetSpec, Embedded, FileSpec
 from trustlib.data.tables import Table, load_table
@@ -24,7 +32,10 @@ __all__ = [
     "Design",  # an encoded table with its bounds
     "Embedded",  # source of a data set without files
     "FileSpec",  # one file of a data set
+    "Images",  # an image set in memory
     "NullBaseline",  # what knowing nothing reaches
+    "SceneBatch",  # drawn scenes with all that is known of them
+    "SceneNulls",  # what knowing nothing reaches on scenes
     "Status",  # whether a data set is at hand
     "Table",  # rows and column descriptions
     "UnknownDatasetError",  # no such name
@@ -37,17 +48,20 @@ __all__ = [
     "encode_table",  # table to design matrix
     "fetch",  # bring a data set to this machine
     "known_sha256",  # hash of a data set
+    "load_images",  # images by name, or of a folder
     "load_table",  # a table by name
     "local_file",  # verified path of one part
     "locate",  # where a data set is
     "log_use",  # note the use of an embedded data set
+    "make_scenes",  # draw scenes
     "null_baseline",  # null baselines of a table
     "number",  # describe a numeric column
     "register",  # make a data set known
+    "scene_nulls",  # null baselines of scenes
     "status",  # whether a data set is at hand
     "unregister",  # forget a data set
     "used",  # what this process was given
 ]
 
 # Importing the catalogues registers their data sets; their names are of no use to a reader.
-del catalogue_graphs, catalogue_images, catalogue_tables
+del catalogue_embedded_images, catalogue_graphs, catalogue_hub_images, catalogue_images, catalogue_tables

@@ -69,12 +69,14 @@ class Embedded:
         how: "generated" or "bundled".
         rows: for tables, what makes the frame: ``rows(n, seed=seed)`` of a generated one, where both may be None,
             ``rows()`` of a bundled one.
+        details: Markdown for the data card that is made when the card is: pictures, null baselines.
     """
 
     home: Callable[[], Path]
     fingerprint: Callable[[], str]
     how: Literal["generated", "bundled"]
     rows: Callable[..., Any] | None = None
+    details: Callable[[], str] | None = None
 
 
 @dataclass(frozen=True)
