@@ -1,0 +1,128 @@
+"""Personalised differential privacy for ridge regression by output perturbation (Acharya et al. 2024).
+
+`PersonalizedRidge` gives every person exactly the level they asked for; the other estimators are what it is compared
+with. Losses over the noise are exact (`loss_moments`), so comparisons need no simulation. Everything protects the
+values of one record under substitution; who takes part and all levels are public.
+"""
+
+from trustlib.pdp_op import evidence
+from trustlib.pdp_op.audit import (
+    CornerLosses,
+    Fault,
+    audit_ridge,
+    corner_losses,
+    largest_step,
+    personal_report,
+    privacy_loss,
+    removal_loss,
+)
+from trustlib.pdp_op.calibration import (
+    Bounds,
+    check_bounds,
+    effective_size,
+    noise_rate,
+    norm_bound,
+    personal_weights,
+    ridge_sensitivity,
+)
+from trustlib.pdp_op.checks import Clipped, DomainError, DomainWarning
+from trustlib.pdp_op.comparison import (
+    LABELS,
+    METHODS,
+    Method,
+    Plan,
+    Problem,
+    Trial,
+    compare,
+    equal_levels,
+    method_losses,
+    null_losses,
+    null_values,
+    trials,
+    two_point_levels,
+    with_preferences,
+)
+from trustlib.pdp_op.estimators import (
+    OutputPerturbationRidge,
+    PersonalizedMean,
+    PersonalizedRidge,
+    SampleDPRidge,
+    UniformDPRidge,
+)
+from trustlib.pdp_op.evidence import Evidence, gain_map
+from trustlib.pdp_op.moments import LossMoments, loss_moments, noise_covariance
+from trustlib.pdp_op.normal_equations import NormalEquations, normal_equations, stream_normal_equations
+from trustlib.pdp_op.planning import (
+    capped_levels,
+    excess_bound,
+    excess_quantile_bound,
+    marginal_noise,
+    plan_lambda,
+    sampling_noise_ratio,
+    uniform_noise_ratio,
+)
+from trustlib.pdp_op.preferences import ALAGGAN, NIU, Preferences, draw_epsilons, keep_probabilities
+from trustlib.pdp_op.published import INSURANCE_LOSSES, published_comparison
+
+__all__ = [
+    "ALAGGAN",  # shares of people by attitude, as in the experiments
+    "INSURANCE_LOSSES",  # numbers in the authors' result files
+    "LABELS",  # names of the methods for figures
+    "METHODS",  # methods of the main comparison
+    "NIU",  # other shares
+    "Bounds",  # "paper" or "tight"
+    "Clipped",  # how much of a table was projected onto its domain
+    "CornerLosses",  # exact losses of a small setting
+    "DomainError",  # data outside the public domain
+    "DomainWarning",  # data was projected onto it
+    "Evidence",  # samples of one claim
+    "Fault",  # planted faults
+    "LossMoments",  # exact moments of a loss
+    "Method",  # type of the method names
+    "NormalEquations",  # weighted second moments of a table
+    "OutputPerturbationRidge",  # common base of the private ridge estimators
+    "PersonalizedMean",  # private constant prediction
+    "PersonalizedRidge",  # PDP-OP
+    "Plan",  # how a comparison is run
+    "Preferences",  # privacy levels of a population
+    "Problem",  # a table with its public domain
+    "SampleDPRidge",  # sampling before uniform privacy
+    "Trial",  # one split with one draw of levels
+    "UniformDPRidge",  # the strictest level for all
+    "audit_ridge",  # sampled audit of single people
+    "capped_levels",  # trade noise against effective size
+    "check_bounds",  # "paper" or "tight", or an error
+    "compare",  # exact losses of all methods
+    "corner_losses",  # exhaustive worst losses
+    "draw_epsilons",  # privacy levels of n people
+    "effective_size",  # what the weights are worth
+    "equal_levels",  # control: nothing to personalise
+    "evidence",  # samples for the chapter's claims
+    "excess_bound",  # accuracy guarantee in expectation
+    "excess_quantile_bound",  # accuracy guarantee with high probability
+    "gain_map",  # gain over sampling across populations
+    "keep_probabilities",  # of the Sample mechanism
+    "largest_step",  # how much of the sensitivity bound is used
+    "loss_moments",  # exact mean and deviation of the loss
+    "marginal_noise",  # what one more unit of epsilon saves
+    "method_losses",  # moments of one method in one trial
+    "noise_covariance",  # variance of the noise
+    "noise_rate",  # eta
+    "norm_bound",  # B
+    "normal_equations",  # of a table in memory
+    "null_losses",  # losses of constant predictions
+    "null_values",  # the same in one trial
+    "personal_report",  # what each person gets
+    "personal_weights",  # w
+    "plan_lambda",  # choose lambda without the data
+    "privacy_loss",  # between two releases
+    "published_comparison",  # ours beside the authors' files
+    "removal_loss",  # why add/remove is refused
+    "ridge_sensitivity",  # Delta_i
+    "sampling_noise_ratio",  # closed form
+    "stream_normal_equations",  # of a table in blocks
+    "trials",  # splits and draws of a plan
+    "two_point_levels",  # control for sampling
+    "uniform_noise_ratio",  # closed form
+    "with_preferences",  # a plan for another population
+]
