@@ -1,7 +1,7 @@
 """Encoders of images: views, backbones, self-supervised and supervised training, probes, layers, artefacts."""
 
-from trustlib.encoders.augmentation import Augmentation, augmentation
 from trustlib.encoders.keys import view_keys
+from trustlib.encoders.views import Augmentation, augmentation
 
 __all__ = [
     "Augmentation",  # a distribution of random views, drawn per image, applied per batch

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
-from trustlib.encoders.augmentation import Augmentation, apply_views, augmentation, draw_views
 from trustlib.encoders.keys import key_uniforms, view_keys
 from trustlib.encoders.operations import (
     adjust_hue,
@@ -20,6 +19,7 @@ from trustlib.encoders.operations import (
     grey,
     solarize,
 )
+from trustlib.encoders.views import Augmentation, apply_views, augmentation, draw_views
 
 EVERYTHING = Augmentation(
     crop_area=(0.1, 1.0), vertical_flip=0.5, jitter=0.8, brightness=0.6, contrast=0.7, saturation=0.8, hue=0.4,
@@ -169,7 +169,7 @@ def test_views_do_not_depend_on_the_batch(seed, order, count):
 
 
 def test_chunks_do_not_change_views(monkeypatch):
-    from trustlib.encoders import augmentation as module
+    from trustlib.encoders import views as module
 
     images, keys = images_of(9), np.arange(9)
     together = EVERYTHING.keyed(images, keys)
