@@ -73,6 +73,13 @@ def test_absent_data_says_file_folders_variable_and_command(folder, spec_of, pin
     assert "trustlib data fetch toy" in message
 
 
+def test_folder_that_does_not_exist_is_named(fresh, spec_of, pinned, monkeypatch):
+    monkeypatch.setenv("TRUSTLIB_DATA", str(fresh / "typo"))
+    data.register(spec_of(pinned(GOOD)))
+    with pytest.raises(DataNotFoundError, match=r"\$TRUSTLIB_DATA names .*typo, which is no folder"):
+        data.local_file("toy")
+
+
 def test_altered_file_names_both_hashes_and_the_way_to_accept_it(folder, spec_of, pinned):
     data.register(spec_of(pinned(GOOD)))
     put(folder, BAD)
@@ -166,11 +173,38 @@ def test_status_of_a_set_of_several_parts(folder, spec_of, pinned):
     data.register(spec_of(train, test))
     assert data.status("toy") == data.Status("toy", "absent", None, ("toy/train.bin", "toy/test.bin"))
     put(folder, BAD, "toy/test.bin")
-    assert data.status("toy") == data.Status("toy", "partial", None, ("toy/train.bin",))
+    # The file of 9 bytes is at hand, and nobody has hashed it yet.
+    assert data.status("toy") == data.Status("toy", "partial", None, ("toy/train.bin",), 9, None)
     assert data.locate("toy") is None
     put(folder, GOOD, "toy/train.bin")
-    assert data.status("toy") == data.Status("toy", "present", folder / "toy", ())
+    assert data.status("toy") == data.Status("toy", "present", folder / "toy", (), 19, None)
+    data.local_file("toy", "train")
+    assert data.status("toy").verified is None  # one of two
     assert data.fetch("toy") == folder / "toy"
+    assert data.status("toy") == data.Status("toy", "present", folder / "toy", (), 19, True)
+    fingerprints._SEEN.clear()  # what a new process knows
+    assert data.status("toy").verified is True
+
+
+def test_status_tells_altered_files_from_those_never_looked_at(folder, spec_of, pinned, monkeypatch):
+    data.register(spec_of(pinned(GOOD)))
+    path = put(folder, BAD)
+    assert data.status("toy").verified is None
+    with pytest.raises(ChecksumError):
+        data.local_file("toy")
+    assert data.status("toy").verified is False
+    monkeypatch.setenv("TRUSTLIB_ACCEPT", sha(BAD))
+    assert data.status("toy").verified is True
+    path.write_bytes(GOOD)  # changed after it was hashed
+    assert data.status("toy").verified is None
+
+
+def test_status_of_an_unpinned_file_is_known_after_its_first_use(folder, spec_of):
+    data.register(spec_of(FileSpec("toy/toy.bin", None)))
+    put(folder, GOOD)
+    assert data.status("toy").verified is None
+    data.local_file("toy")
+    assert data.status("toy").verified is True
 
 
 def test_hash_of_several_parts_does_not_depend_on_which_were_used(folder, spec_of, pinned):

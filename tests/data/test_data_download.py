@@ -6,11 +6,13 @@ import contextlib
 import hashlib
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
 import termios
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -29,6 +31,18 @@ file = FileSpec("toy/toy.bin", digest, urls=(url,))
 data.register(DatasetSpec("toy", "graph", "-", "-", "-", "-", "-", ("-",), files=(file,)))
 print("ready", flush=True)
 print(data.fetch("toy"))
+"""
+
+STUCK_SERVER = """
+import socket, sys, time
+size = int(sys.argv[1])
+listener = socket.create_server(("127.0.0.1", 0))
+print(listener.getsockname()[1], flush=True)
+connection, _ = listener.accept()
+connection.recv(65536)
+connection.sendall(b"HTTP/1.1 200 OK\\r\\nContent-Length: %d\\r\\n\\r\\n" % size + b"x" * (size // 2))
+print("half", flush=True)
+time.sleep(600)
 """
 
 
@@ -82,13 +96,56 @@ def test_transfer_that_stops_half_way_leaves_nothing(spec_of, pinned, web, is_pi
     assert data.fetch("toy").read_bytes() == GOOD
 
 
-def test_server_that_dies_mid_transfer_leaves_nothing(spec_of, pinned, web):
+def test_server_that_is_killed_mid_transfer_leaves_nothing(spec_of, pinned):
+    command = [sys.executable, "-c", STUCK_SERVER, str(len(GOOD))]
+    with (
+        subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        url = f"http://127.0.0.1:{server.stdout.readline().strip()}/toy"
+        data.register(spec_of(pinned(GOOD, url)))
+        answer = pool.submit(data.fetch, "toy")
+        assert server.stdout.readline() == "half\n"
+        server.kill()
+        with pytest.raises(
+            DataNotFoundError, match=r"toy/toy\.bin.*IncompleteRead|connection, or it was lost"
+        ):
+            answer.result(timeout=60)
+    assert leftovers() == []
+    assert data.status("toy").state == "absent"
+
+
+def test_server_that_is_down_leaves_nothing(spec_of, pinned, web):
     dead = web.url("/toy")
     web.close()
     data.register(spec_of(pinned(GOOD, dead)))
     with pytest.raises(DataNotFoundError, match="no connection, or it was lost"):
         data.fetch("toy")
     assert leftovers() == []
+
+
+def test_first_use_that_disagrees_with_a_later_download_says_what_to_delete(spec_of, web):
+    data.register(spec_of(FileSpec("toy/toy.bin", None, urls=(web.serve("/toy", GOOD),))))
+    path = data.fetch("toy")
+    path.unlink()
+    web.serve("/toy", BAD)
+    with pytest.raises(ChecksumError, match=f"{sha(GOOD)}, received {sha(BAD)}") as caught:
+        data.fetch("toy")
+    record = re.search(r"delete (\S+\.json), which", str(caught.value)).group(1)
+    assert not path.exists()
+    os.remove(record)
+    assert data.fetch("toy").read_bytes() == BAD
+
+
+def test_cache_that_cannot_be_written_is_named_with_the_way_to_move_it(
+    spec_of, pinned, web, tmp_path, monkeypatch
+):
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("TRUSTLIB_CACHE", str(tmp_path / "file"))
+    data.register(spec_of(pinned(GOOD, web.serve("/toy", GOOD))))
+    with pytest.raises(DataNotFoundError, match=r"moved by \$TRUSTLIB_CACHE.*The cache cannot be written"):
+        data.fetch("toy")
+    assert web.requests == []
 
 
 def test_next_address_is_tried_and_all_reasons_are_told(spec_of, pinned, web):

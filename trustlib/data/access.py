@@ -10,7 +10,13 @@ from typing import Literal
 
 from trustlib.data.download import download
 from trustlib.data.errors import ChecksumError
-from trustlib.data.fingerprints import first_use, first_use_record, record_first_use, sha256_of
+from trustlib.data.fingerprints import (
+    first_use,
+    first_use_record,
+    record_first_use,
+    remembered_sha256,
+    sha256_of,
+)
 from trustlib.data.folders import DATA_VARIABLE, cache_folder, data_folder, search_path
 from trustlib.data.registry import dataset
 from trustlib.data.specs import DatasetSpec, FileSpec
@@ -29,12 +35,17 @@ class Status:
         state: "embedded" (needs no file), "present", "partial" (some files), or "absent".
         path: the file, the folder of several files, or the source of an embedded set; None unless usable.
         missing: relative paths of the files that are not at hand.
+        size_bytes: of the files at hand, together; 0 for an embedded set.
+        verified: True if all files at hand were hashed since they last changed and are the expected ones (or
+            accepted), False if one of them is not, None if that is not known before the first use.
     """
 
     name: str
     state: Literal["embedded", "present", "partial", "absent"]
     path: Path | None
-    missing: tuple[str, ...]
+    missing: tuple[str, ...] = ()
+    size_bytes: int = 0
+    verified: bool | None = None
 
 
 def status(name: str) -> Status:
@@ -49,13 +60,20 @@ def status(name: str) -> Status:
     """
     spec = dataset(name)
     if spec.embedded is not None:
-        return Status(name, "embedded", spec.embedded.home(), ())
-    places = {part: _find(_chosen(spec, part)) for part in spec.parts}
-    found = [place for place in places.values() if place is not None]
-    missing = tuple(_chosen(spec, part).path for part, place in places.items() if place is None)
-    if not missing:
-        return Status(name, "present", _common(found), ())
-    return Status(name, "partial" if found else "absent", None, missing)
+        return Status(name, "embedded", spec.embedded.home())
+    files = [_chosen(spec, part) for part in spec.parts]
+    found = {file: path for file in files if (path := _find(file)) is not None}
+    if not found:
+        return Status(name, "absent", None, tuple(file.path for file in files))
+    missing = tuple(file.path for file in files if file not in found)
+    return Status(
+        name,
+        "partial" if missing else "present",
+        None if missing else _common(list(found.values())),
+        missing,
+        size_bytes=sum(path.stat().st_size for path in found.values()),
+        verified=_all_of([_remembered_as_expected(spec, file, path) for file, path in found.items()]),
+    )
 
 
 def locate(name: str) -> Path | None:
@@ -163,6 +181,20 @@ def _known(spec: DatasetSpec, part: str) -> tuple[FileSpec, str | None]:
     if _accepted() and (path := _find(file)) is not None and (digest := sha256_of(path)) in _accepted():
         return file, digest
     return file, file.sha256 or first_use(spec.name, file.path)
+
+
+def _remembered_as_expected(spec: DatasetSpec, file: FileSpec, path: Path) -> bool | None:
+    """Whether a file's remembered hash is the expected one or accepted; None without a memory or expectation."""
+    digest = remembered_sha256(path)
+    expected = file.sha256 or first_use(spec.name, file.path)
+    if digest is None or expected is None:
+        return None
+    return digest == expected or digest in _accepted()
+
+
+def _all_of(answers: list[bool | None]) -> bool | None:
+    """False if one answer is False, else None if one is not known, else True."""
+    return False if False in answers else None if None in answers else True
 
 
 def _verified(spec: DatasetSpec, file: FileSpec, *, progress: bool | None) -> tuple[Path, str]:

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from trustlib.data.errors import ChecksumError, DataNotFoundError
-from trustlib.data.fingerprints import first_use, record_first_use, write_bytes_whole
+from trustlib.data.fingerprints import first_use, first_use_record, record_first_use, write_bytes_whole
 from trustlib.data.folders import CACHE_VARIABLE, DATA_VARIABLE, cache_folder, data_folder
 from trustlib.data.specs import DatasetSpec, FileSpec
 
@@ -35,7 +35,7 @@ def download(spec: DatasetSpec, file: FileSpec, *, progress: bool | None = None)
     if not file.urls:
         raise DataNotFoundError(_not_found(spec, file, [spec.placement or "It has no public address."]))
     aside = cache_folder() / ".partial" / spec.name
-    aside.mkdir(parents=True, exist_ok=True)
+    _make_folder(aside, spec, file)
     with FileLock(cache_folder() / ".partial" / f"{spec.name}.lock"):
         if target.is_file():
             return target
@@ -80,17 +80,38 @@ def _keep(spec: DatasetSpec, file: FileSpec, url: str, raw: Path, target: Path) 
         raise ChecksumError(
             f"{url} delivered something else than {file.path} of {spec.name!r}. SHA-256 expected {expected}, "
             f"received {digest}. Nothing was kept. If the origin was updated, get the old file and put it under "
-            f"${DATA_VARIABLE}."
+            f"${DATA_VARIABLE}{_or_forget(spec, file)}."
         )
     target.parent.mkdir(parents=True, exist_ok=True)
     os.replace(raw, target)
     return target
 
 
+def _make_folder(folder: Path, spec: DatasetSpec, file: FileSpec) -> None:
+    """A folder in the cache, or an error that says that the cache can be moved."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = f"The cache cannot be written: {_reason(error)}"
+        raise DataNotFoundError(_not_found(spec, file, [reason])) from error
+
+
+def _or_forget(spec: DatasetSpec, file: FileSpec) -> str:
+    """For a hash that was recorded at first use: how to accept another one."""
+    if file.sha256 is not None:
+        return ""
+    return f"; or delete {first_use_record(spec.name, file.path)}, which was recorded at first use"
+
+
 def _not_found(spec: DatasetSpec, file: FileSpec, reasons: list[str]) -> str:
     """Which file is missing, where it was looked for, and how to get it."""
     folder = data_folder()
-    looked = f"${DATA_VARIABLE} is not set" if folder is None else f"not under ${DATA_VARIABLE} ({folder})"
+    if folder is None:
+        looked = f"${DATA_VARIABLE} is not set"
+    elif not folder.is_dir():
+        looked = f"${DATA_VARIABLE} names {folder}, which is no folder"
+    else:
+        looked = f"not under ${DATA_VARIABLE} ({folder})"
     forms = " or ".join(form.path for form in spec.forms(file.part))
     return (
         f"{spec.name!r} needs the file {forms}: {looked}, and not in the cache ({cache_folder()}, moved by "

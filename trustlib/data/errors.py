@@ -11,10 +11,6 @@ class ChecksumError(ValueError):
     """A file's SHA-256 is not the one the registry knows; the message gives both."""
 
 
-class IncompleteDownloadError(OSError):
-    """A transfer ended before the whole file was there; nothing of it was kept."""
-
-
 class UnknownDatasetError(KeyError):
     """No data set of that name is registered."""
 

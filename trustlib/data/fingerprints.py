@@ -27,19 +27,24 @@ def sha256_of(path: Path) -> str:
     Raises:
         FileNotFoundError: no such file.
     """
-    state = path.stat()
-    key = (str(path.resolve()), state.st_size, state.st_mtime_ns)
-    if key not in _SEEN:
-        memory = cache_folder() / ".verified" / f"{_name_of(key[0])}.json"
-        stored = read_record(memory)
-        if [stored.get("path"), stored.get("size_bytes"), stored.get("changed_ns")] == list(key):
-            _SEEN[key] = str(stored["sha256"])
-        else:
-            _SEEN[key] = _hash(path)
-            record = dict(zip(("path", "size_bytes", "changed_ns"), key, strict=True))
-            with contextlib.suppress(OSError):  # a read-only cache costs time, not correctness
-                write_record(memory, {**record, "sha256": _SEEN[key]})
-    return _SEEN[key]
+    key = _state(path)
+    digest = _remembered(key)
+    if digest is None:
+        digest = _hash(path)
+        record = dict(zip(("path", "size_bytes", "changed_ns"), key, strict=True))
+        with contextlib.suppress(OSError):  # a read-only cache costs time, not correctness
+            write_record(_memory(key), {**record, "sha256": digest})
+    _SEEN[key] = digest
+    return digest
+
+
+def remembered_sha256(path: Path) -> str | None:
+    """SHA-256 of a file if it was hashed before and has not changed since, else None; the file is not read.
+
+    Raises:
+        FileNotFoundError: no such file.
+    """
+    return _remembered(_state(path))
 
 
 def first_use(name: str, path: str) -> str | None:
@@ -80,6 +85,26 @@ def read_record(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}
+
+
+def _state(path: Path) -> tuple[str, int, int]:
+    """Path, size and time of last change: what a remembered hash holds for."""
+    state = path.stat()
+    return str(path.resolve()), state.st_size, state.st_mtime_ns
+
+
+def _memory(key: tuple[str, int, int]) -> Path:
+    """Where the hash of a file is remembered."""
+    return cache_folder() / ".verified" / f"{_name_of(key[0])}.json"
+
+
+def _remembered(key: tuple[str, int, int]) -> str | None:
+    """The hash of a file in the state ``key``, from this process or an earlier one."""
+    if key in _SEEN:
+        return _SEEN[key]
+    stored = read_record(_memory(key))
+    same = [stored.get("path"), stored.get("size_bytes"), stored.get("changed_ns")] == list(key)
+    return str(stored["sha256"]) if same and "sha256" in stored else None
 
 
 def _hash(path: Path) -> str:
