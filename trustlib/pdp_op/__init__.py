@@ -33,11 +33,14 @@ from trustlib.pdp_op.comparison import (
     Plan,
     Problem,
     Trial,
+    best_lambda,
     compare,
     equal_levels,
     method_losses,
     null_losses,
     null_values,
+    simulation_error,
+    summarise,
     trials,
     two_point_levels,
     with_preferences,
@@ -57,6 +60,7 @@ from trustlib.pdp_op.planning import (
     excess_bound,
     excess_quantile_bound,
     marginal_noise,
+    noise_ratios,
     plan_lambda,
     sampling_noise_ratio,
     uniform_noise_ratio,
@@ -90,6 +94,7 @@ __all__ = [
     "Trial",  # one split with one draw of levels
     "UniformDPRidge",  # the strictest level for all
     "audit_ridge",  # sampled audit of single people
+    "best_lambda",  # smallest loss of each method
     "capped_levels",  # trade noise against effective size
     "check_bounds",  # "paper" or "tight", or an error
     "compare",  # exact losses of all methods
@@ -108,6 +113,7 @@ __all__ = [
     "method_losses",  # moments of one method in one trial
     "noise_covariance",  # variance of the noise
     "noise_rate",  # eta
+    "noise_ratios",  # what the baselines pay, in closed form
     "norm_bound",  # B
     "normal_equations",  # of a table in memory
     "null_losses",  # losses of constant predictions
@@ -120,7 +126,9 @@ __all__ = [
     "removal_loss",  # why add/remove is refused
     "ridge_sensitivity",  # Delta_i
     "sampling_noise_ratio",  # closed form
+    "simulation_error",  # simulated against exact losses
     "stream_normal_equations",  # of a table in blocks
+    "summarise",  # intervals over splits
     "trials",  # splits and draws of a plan
     "two_point_levels",  # control for sampling
     "uniform_noise_ratio",  # closed form

@@ -15,6 +15,7 @@ from trustlib.pdp_op.estimators import resolve_threshold
 from trustlib.pdp_op.moments import LossMoments, loss_moments
 from trustlib.pdp_op.normal_equations import NormalEquations, normal_equations
 from trustlib.pdp_op.preferences import Preferences, keep_probabilities
+from trustlib.privacy import sample_l2_laplace
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -288,6 +289,78 @@ def compare(
                 pd.DataFrame({**columns, "mean": found.mean, "std": found.std, "noise": found.noise})
             )
     return pd.concat(pieces, ignore_index=True)
+
+
+def summarise(frame: pd.DataFrame, *, value: str = "mean", confidence: float = 0.95) -> pd.DataFrame:
+    """Mean of a column per method and lambda with its t interval over splits; draws are averaged within a split.
+
+    Args:
+        frame: the result of `compare` or `null_losses`.
+        value: column to summarise.
+        confidence: of the interval, in (0, 1).
+
+    Returns:
+        Columns method, (lam,) centre, low, high; low and high are NaN for a single split.
+
+    Raises:
+        ValueError: a column that is not there.
+    """
+    from scipy import stats
+
+    if value not in frame.columns:
+        raise ValueError(f"value must be a column of the frame, one of {list(frame.columns)}, got {value!r}.")
+    keys = [k for k in ("method", "lam") if k in frame.columns]
+    splits = frame.groupby([*keys, "split"], sort=True)[value].mean()
+    found = splits.groupby(level=keys).agg(["mean", "std", "count"]).reset_index()
+    half = stats.t.ppf((1 + confidence) / 2, found["count"] - 1) * found["std"] / np.sqrt(found["count"])
+    found = found.assign(centre=found["mean"], low=found["mean"] - half, high=found["mean"] + half)
+    return found[[*keys, "centre", "low", "high"]]
+
+
+def best_lambda(summary: pd.DataFrame) -> pd.DataFrame:
+    """The row with the smallest centre of each method: lambda is chosen on the test loss, free of charge.
+
+    Args:
+        summary: the result of `summarise`.
+
+    Returns:
+        One row per method.
+    """
+    return summary.loc[summary.groupby("method")["centre"].idxmin()].reset_index(drop=True)
+
+
+def simulation_error(
+    problem: Problem, plan: Plan, *, lam: float, sizes: tuple[int, ...], repeats: int
+) -> pd.DataFrame:
+    """How far simulated mean losses lie from the exact one, for growing numbers of releases; first trial of the plan.
+
+    Args:
+        problem: the table.
+        plan: for the split and the levels.
+        lam: one lambda of the grid.
+        sizes: numbers of simulated releases.
+        repeats: independent simulations of each size.
+
+    Returns:
+        Columns releases, error (relative, signed), repeat.
+    """
+    import pandas as pd
+
+    at = plan.at(lam)
+    trial = next(trials(problem, plan))
+    weight = trial.epsilon / trial.epsilon.sum()
+    theta = normal_equations(trial.X, trial.y, weight).solve(lam)
+    eta = noise_rate(trial.epsilon, lam, x_norm=problem.x_norm, y_bound=problem.y_bound, bounds=plan.bounds)
+    exact = method_losses("pdp_op", trial, problem, plan).mean[at]
+    slope = 2 * (trial.test.gram @ theta - trial.test.cross)
+    rows = []
+    for size in sizes:
+        for repeat in range(repeats):
+            noise = sample_l2_laplace(eta, problem.dim, size=size, rng=trial.rng)
+            quadratic = np.einsum("ni,ij,nj->n", noise, trial.test.gram, noise)
+            simulated = trial.test.loss(theta) + float(np.mean(quadratic + noise @ slope))
+            rows.append({"releases": size, "error": simulated / exact - 1, "repeat": repeat})
+    return pd.DataFrame(rows)
 
 
 def null_losses(problem: Problem, plan: Plan) -> pd.DataFrame:

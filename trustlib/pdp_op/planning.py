@@ -62,6 +62,32 @@ def sampling_noise_ratio(epsilon: ArrayLike, threshold: float) -> float:
     return float((array.sum() / (threshold * keep_probabilities(array, threshold).sum())) ** 2)
 
 
+def noise_ratios(epsilon: ArrayLike) -> dict[str, float]:
+    """What each baseline pays in noise relative to PDP-OP, in closed form, by the names of `METHODS`.
+
+    Args:
+        epsilon: levels, shape (n,), > 0.
+
+    Returns:
+        Ratios >= 1 for "uniform_min", "sample_max" and "sample_mean".
+
+    Raises:
+        ValueError: a level that is not finite and > 0.
+
+    Example:
+        >>> noise_ratios([1.0, 1.0])
+        {'uniform_min': 1.0, 'sample_max': 1.0, 'sample_mean': 1.0}
+
+    Source: this book.
+    """
+    array = levels(epsilon)
+    return {
+        "uniform_min": uniform_noise_ratio(array),
+        "sample_max": sampling_noise_ratio(array, float(array.max())),
+        "sample_mean": sampling_noise_ratio(array, float(array.mean())),
+    }
+
+
 def excess_bound(
     epsilon: ArrayLike, lam: float, *, dim: int, x_norm: float, y_bound: float, bounds: Bounds
 ) -> float:
