@@ -146,8 +146,8 @@ def _blend(images: Tensor, factors: Tensor, operation: Tensor) -> None:
 def adjust_hue(images: Tensor, shift: Tensor) -> Tensor:
     """Turn the hue of every image: hue + shift modulo 1 in HSV, value and saturation kept.
 
-    A colour of hue h, value v and chroma c has channels v - c * clamp(min(k, 4 - k), 0, 1), with k = (n + 6 h) mod 6
-    and n = 5, 3, 1 for red, green, blue.
+    A colour of hue h (in sixths of a turn, 0 <= h < 6), value v and chroma c has channels v - c (1 - w) with
+    w = clamp(|h - 3| - 1, 0, 1) for red, clamp(2 - |h - 2|, 0, 1) for green, clamp(2 - |h - 4|, 0, 1) for blue.
 
     Args:
         images: float (B, 3, H, W).
@@ -172,13 +172,13 @@ def adjust_hue(images: Tensor, shift: Tensor) -> Tensor:
         (green - blue) * inverse,
         torch.where(value == green, (blue - red) * inverse + 2, (red - green) * inverse + 4),
     )
-    hue = sector.add_(6 * shift[:, None, None])  # in sixths of a turn
+    hue = sector.add_(6 * shift[:, None, None]).remainder_(6)
     out = torch.empty_like(images)
-    for channel, offset in enumerate((5, 3, 1)):
-        k = (hue + offset).remainder_(6)
-        part = torch.minimum(k, 4 - k).clamp_(0, 1).mul_(chroma)
-        torch.sub(value, part, out=out[:, channel])
-    return out.clamp_(0, 1)
+    out[:, 0] = (hue - 3).abs_().neg_().add_(2)  # 1 - w before clamping
+    out[:, 1] = (hue - 2).abs_().sub_(1)
+    out[:, 2] = hue.sub_(4).abs_().sub_(1)
+    out.clamp_(0, 1).mul_(chroma[:, None])
+    return torch.sub(value[:, None], out, out=out).clamp_(0, 1)
 
 
 def gaussian_blur(images: Tensor, sigma: Tensor, *, kernel: int) -> Tensor:
