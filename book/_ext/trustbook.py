@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import html
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -134,7 +135,9 @@ CITE = """<details class="cite-page"><summary>Cite this page</summary>
 }}</pre></details>"""
 
 
-def add_citation(app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: Any) -> None:
+def add_citation(
+    app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: Any
+) -> None:
     """Append a folded BibTeX entry for the page itself to every page that was written by somebody."""
     if doctree is None or "body" not in context:
         return
@@ -147,6 +150,22 @@ def add_citation(app: Sphinx, pagename: str, templatename: str, context: dict[st
         url=html.escape(f"{base.rstrip('/')}/{pagename}.html" if app.config.html_baseurl else base),
     )
     context["body"] += entry
+
+
+def as_plain_text(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+    """Escape what reStructuredText would read as markup: docstrings write |x| and coef_ as they mean them."""
+    for number, line in enumerate(lines):
+        if not line.lstrip().startswith((">>>", "...")):
+            parts = re.split(r"(`[^`]*`)", line)
+            parts[::2] = [re.sub(r"(?<=\w)_(?!\w)", r"\\_", p.replace("|", r"\|")) for p in parts[::2]]
+            lines[number] = "".join(parts)
+
+
+def skip_inherited_plumbing(
+    app: Sphinx, what: str, name: str, obj: Any, skip: bool, options: Any
+) -> bool | None:
+    """Leave out the metadata-routing setters that scikit-learn adds to every estimator."""
+    return True if re.fullmatch(r"set_\w+_request", name) else None
 
 
 def use_local_assets(app: Sphinx, config: Any) -> None:
@@ -162,5 +181,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("data-cards", DataCards)
     app.add_directive("run-report", RunReport)
     app.connect("config-inited", use_local_assets, priority=900)
+    app.connect("autodoc-process-docstring", as_plain_text, priority=400)
+    app.connect("autodoc-skip-member", skip_inherited_plumbing)
     app.connect("html-page-context", add_citation, priority=900)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -325,8 +325,17 @@ class SampleDPRidge(OutputPerturbationRidge):
         alpha: lambda > 0.
         threshold: "max" or "mean" of the levels, or a level t > 0 itself.
         variant: "repaired" or "published".
-        x_norm, y_bound, epsilon, bounds, adjacency, on_violation, fit_intercept, x_offset, y_offset, ledger,
-            random_state: as in `PersonalizedRidge`.
+        x_norm: as in `PersonalizedRidge`, like all that follow.
+        y_bound: as there.
+        epsilon: as there.
+        bounds: as there.
+        adjacency: as there.
+        on_violation: as there.
+        fit_intercept: as there.
+        x_offset: as there.
+        y_offset: as there.
+        ledger: as there.
+        random_state: as there.
 
     Attributes:
         kept_: how many people were kept; not private.

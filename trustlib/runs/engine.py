@@ -27,7 +27,7 @@ __all__ = ["Journal", "execute"]
 PROBE = "from trustlib.runs.probe import display_facts\ndisplay_facts()"
 _MIME = "application/vnd.trustlib.facts+json"
 _ENGINE = "trustlib"
-_PATHS = ("TRUSTLIB_DATA", "TRUSTLIB_CLAIMS")
+_PATHS = ("TRUSTLIB_DATA", "TRUSTLIB_CACHE", "TRUSTLIB_CLAIMS")
 
 
 @dataclass
