@@ -41,7 +41,10 @@ def positive(name: str, value: Any, *, why: str) -> float:
 
 def levels(epsilon: ArrayLike, n: int | None = None) -> NDArray[np.float64]:
     """Privacy levels as a new vector; a single number stands for all ``n`` records."""
-    array = np.array(as_array(epsilon), dtype=np.float64)
+    given = np.asarray(as_array(epsilon))
+    if given.dtype.kind not in "iuf":
+        raise TypeError(f"epsilon must be a number or a vector of numbers, got {epsilon!r}.")
+    array = np.array(given, dtype=np.float64)
     if array.ndim == 0 and n is not None:
         array = np.full(n, float(array))
     if array.ndim != 1 or array.size == 0:
@@ -74,7 +77,7 @@ def domain(
     """X (n, d) and y (n,) or (n, m) inside the public domain: as they are, clipped with a warning, or an error."""
     if on_violation not in ("raise", "clip"):
         raise ValueError(f'on_violation must be "raise" or "clip", got {on_violation!r}.')
-    rows = np.linalg.norm(X, axis=1)
+    rows = np.sqrt(np.einsum("ij,ij->i", X, X))  # no temporary copy of the table
     labels = np.abs(y) if y.ndim == 1 else np.linalg.norm(y, axis=1)
     far, wide = rows > x_norm * (1 + SLACK), labels > y_bound * (1 + SLACK)
     clipped = Clipped(int(far.sum()), int(wide.sum()))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from numbers import Real
 from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
+from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from trustlib.pdp_op.calibration import (
@@ -18,7 +20,7 @@ from trustlib.pdp_op.calibration import (
     norm_bound,
     ridge_sensitivity,
 )
-from trustlib.pdp_op.checks import Violation, as_array, domain, levels, positive
+from trustlib.pdp_op.checks import DomainError, Violation, as_array, domain, levels, positive
 from trustlib.pdp_op.moments import LossMoments, loss_moments
 from trustlib.pdp_op.normal_equations import NormalEquations, normal_equations
 from trustlib.pdp_op.preferences import keep_probabilities
@@ -29,9 +31,10 @@ Randomness = int | np.random.Generator | None
 
 def as_generator(random_state: Randomness) -> np.random.Generator:
     """A generator from a generator, a seed, or fresh entropy of the operating system (None)."""
-    if isinstance(random_state, np.random.RandomState):
+    if random_state is not None and not isinstance(random_state, int | np.integer | np.random.Generator):
         raise TypeError(
-            "random_state must be a numpy.random.Generator, a seed or None, got a legacy RandomState."
+            f"random_state must be a numpy.random.Generator, a seed or None, got {random_state!r}. "
+            "Wrap other sources: numpy.random.default_rng(...)."
         )
     return np.random.default_rng(random_state)
 
@@ -51,7 +54,68 @@ def read_features(estimator: Any, X: ArrayLike) -> NDArray[np.float64]:
     return np.asarray(validate_data(estimator, as_array(X), dtype=np.float64, reset=False), np.float64)
 
 
-class OutputPerturbationRidge(MultiOutputMixin, RegressorMixin, BaseEstimator):
+def check_offset(name: str, offset: ArrayLike, shape: tuple[int, ...]) -> None:
+    """A public centre: one finite number, or one for each column."""
+    given = np.asarray(offset)
+    if given.dtype.kind not in "iuf" or given.shape not in ((), shape) or not np.isfinite(given).all():
+        wanted = f" or a vector of {shape[0]}" if shape else ""
+        raise ValueError(f"{name} must be a finite number{wanted}, got {offset!r}. It is a public centre.")
+
+
+class Releases(BaseEstimator):
+    """What estimators share that release something at every fit: levels, a ledger, and clones that do not forget.
+
+    `sklearn.base.clone` copies the parameters of an estimator. A copied ledger would lose what the clone spends, and a
+    copied generator would give two releases the same noise, so both are passed on instead.
+    """
+
+    epsilon: ArrayLike | None
+    ledger: PrivacyLedger | None
+    random_state: Randomness
+
+    def __sklearn_clone__(self) -> Self:
+        twin: Self = super().__sklearn_clone__()
+        twin.ledger = self.ledger
+        if isinstance(self.random_state, np.random.Generator):
+            twin.random_state = self.random_state
+        return twin
+
+    def _levels(self, epsilon: ArrayLike | None, n: int) -> NDArray[np.float64]:
+        """The levels of a fit: its own, or else those of the constructor."""
+        chosen = self.epsilon if epsilon is None else epsilon
+        if chosen is None:
+            raise ValueError(
+                "epsilon is missing: pass fit(X, y, epsilon=...), one public level per record or one for all."
+            )
+        return levels(chosen, n)
+
+    def _check_ledger(self) -> None:
+        """A ledger of the right type, or none."""
+        if self.ledger is not None and not isinstance(self.ledger, PrivacyLedger):
+            raise TypeError(f"ledger must be a PrivacyLedger or None, got {self.ledger!r}.")
+
+    def _spend(self, label: str, level: NDArray[np.float64]) -> None:
+        """Record the release in the caller's ledger, or in the estimator's own, which remembers earlier fits."""
+        ledger = self.ledger if self.ledger is not None else getattr(self, "ledger_", None)
+        if ledger is None:
+            ledger = PrivacyLedger("substitution", unit="the features and target of one record")
+        earlier = _personal(ledger)
+        if earlier and len(earlier[0]) != len(level):
+            raise ValueError(
+                f"the ledger holds releases about {len(earlier[0])} records and X has {len(level)}. Another fit adds "
+                "to what the same people have spent; for other people use a new ledger, or sklearn.base.clone."
+            )
+        ledger.spend(label, PersonalizedDP(level), relation="substitution")
+        self.ledger_ = ledger
+        self.privacy_spent_ = np.sum(_personal(ledger), axis=0)
+
+
+def _personal(ledger: PrivacyLedger) -> list[NDArray[np.float64]]:
+    """The levels of all personalised releases in a ledger."""
+    return [entry.budget.epsilon for entry in ledger.entries if isinstance(entry.budget, PersonalizedDP)]
+
+
+class OutputPerturbationRidge(MultiOutputMixin, RegressorMixin, Releases):
     """What the private ridge estimators share: the public domain, one noisy release, exact moments of its loss."""
 
     def __init__(
@@ -153,13 +217,10 @@ class OutputPerturbationRidge(MultiOutputMixin, RegressorMixin, BaseEstimator):
         """Everything that is checked before any work: parameters, shapes, levels, domain."""
         self._check_parameters()
         features, target = read_table(self, X, y, multi_output=True)
-        if epsilon is None:
-            epsilon = self.epsilon
-        if epsilon is None:
-            raise ValueError(
-                "epsilon is missing: pass fit(X, y, epsilon=...), one public level per record or one for all."
-            )
-        level = levels(epsilon, len(features))
+        level = self._levels(epsilon, len(features))
+        if self.fit_intercept:
+            check_offset("x_offset", self.x_offset, features.shape[1:])
+            check_offset("y_offset", self.y_offset, target.shape[1:])
         features, target = self._centre(features, target)
         features, target, self.clipped_ = domain(
             features, target, x_norm=self.x_norm, y_bound=self.y_bound, on_violation=self.on_violation
@@ -185,6 +246,7 @@ class OutputPerturbationRidge(MultiOutputMixin, RegressorMixin, BaseEstimator):
             np.any(np.asarray(self.x_offset)) or np.any(np.asarray(self.y_offset))
         ):
             raise ValueError('x_offset and y_offset are public centres: they need fit_intercept="public".')
+        self._check_ledger()
 
     def _calibrate(self, level: NDArray[np.float64]) -> None:
         """Noise rate, sensitivities and bounds for these levels; nothing here reads the data."""
@@ -204,16 +266,6 @@ class OutputPerturbationRidge(MultiOutputMixin, RegressorMixin, BaseEstimator):
         offset = np.asarray(self.y_offset, np.float64) if self.fit_intercept else np.float64(0.0)
         shift = np.broadcast_to(self.x_offset, equations.gram.shape[0]) if self.fit_intercept else None
         self.intercept_ = offset if shift is None else offset - self.coef_ @ shift
-
-    def _spend(self, label: str, level: NDArray[np.float64]) -> None:
-        """Record the release in the caller's ledger, or in the estimator's own, which remembers earlier fits."""
-        ledger: Any = self.ledger if self.ledger is not None else getattr(self, "ledger_", None)
-        if ledger is None:
-            ledger = PrivacyLedger("substitution", unit="the features and target of one record")
-        ledger.spend(label, PersonalizedDP(level), relation="substitution")
-        self.ledger_ = ledger
-        own = [entry.budget for entry in ledger.entries if isinstance(entry.budget, PersonalizedDP)]
-        self.privacy_spent_ = np.sum([budget.epsilon for budget in own], axis=0)
 
 
 class PersonalizedRidge(OutputPerturbationRidge):
@@ -278,12 +330,11 @@ class PersonalizedRidge(OutputPerturbationRidge):
         Raises:
             ValueError: bad parameters, levels, shapes or data outside the domain.
         """
+        rng = as_generator(self.random_state)
         features, target, level = self._read(X, y, epsilon)
-        self._calibrate(level)
         self._spend("PDP-OP", level)
-        self._release(
-            normal_equations(features, target, level / level.sum()), as_generator(self.random_state)
-        )
+        self._calibrate(level)
+        self._release(normal_equations(features, target, level / level.sum()), rng)
         return self
 
 
@@ -304,11 +355,12 @@ class UniformDPRidge(OutputPerturbationRidge):
 
     def fit(self, X: ArrayLike, y: ArrayLike, epsilon: ArrayLike | None = None) -> Self:
         """Release coefficients at the smallest level; see `PersonalizedRidge.fit`."""
+        rng = as_generator(self.random_state)
         features, target, level = self._read(X, y, epsilon)
         level = np.full(len(level), level.min())
-        self._calibrate(level)
         self._spend("DP-OP(min)", level)
-        self._release(normal_equations(features, target), as_generator(self.random_state))
+        self._calibrate(level)
+        self._release(normal_equations(features, target), rng)
         return self
 
 
@@ -393,9 +445,9 @@ class SampleDPRidge(OutputPerturbationRidge):
         """Sample people, then release; see `PersonalizedRidge.fit`."""
         if self.variant not in ("repaired", "published"):
             raise ValueError(f'variant must be "repaired" or "published", got {self.variant!r}.')
+        rng = as_generator(self.random_state)
         features, target, level = self._read(X, y, epsilon)
         t = resolve_threshold(level, self.threshold)
-        rng = as_generator(self.random_state)
         kept = rng.random(len(level)) < keep_probabilities(level, t)
         self.kept_ = int(kept.sum())
         base = len(level) if self.variant == "repaired" else self.kept_
@@ -404,17 +456,17 @@ class SampleDPRidge(OutputPerturbationRidge):
                 f"nobody of {len(level)} people was kept at threshold {t:g}, and the published variant has no answer "
                 'for that. Use variant="repaired" or a smaller threshold.'
             )
-        self._calibrate(np.full(base, t))
         self.privacy_proven_ = self.variant == "repaired"
         if self.privacy_proven_:
             self._spend(f"Sample({t:g})+DP-OP", np.minimum(level, t))
         else:
             self.privacy_spent_ = np.full(len(level), np.inf)
+        self._calibrate(np.full(base, t))
         self._release(normal_equations(features, target, kept / base), rng)
         return self
 
 
-class PersonalizedMean(RegressorMixin, BaseEstimator):
+class PersonalizedMean(RegressorMixin, Releases):
     """The personalised private mean of the targets as a constant prediction: m = sum_i w_i y_i + Laplace noise.
 
     With w_i = epsilon_i / sum_j epsilon_j the sensitivity for record i is w_i (upper - lower), so noise of scale
@@ -425,12 +477,14 @@ class PersonalizedMean(RegressorMixin, BaseEstimator):
         lower: public lower end of the targets; data below is refused.
         upper: public upper end, > lower.
         epsilon: level used when fit gets none.
+        ledger: a ledger over several releases; None keeps one inside, so that fitting again adds up.
         random_state: generator, seed, or None for fresh entropy.
 
     Attributes:
         mean_: the released mean.
         scale_: scale of the Laplace noise.
-        privacy_spent_: levels, shape (n,).
+        privacy_spent_: sum of the personal levels in the ledger so far, shape (n,).
+        ledger_: the ledger after this fit.
 
     Raises:
         ValueError: in fit, for bad levels, lower >= upper or targets outside.
@@ -443,36 +497,36 @@ class PersonalizedMean(RegressorMixin, BaseEstimator):
     """
 
     def __init__(
-        self, lower: float, upper: float, *, epsilon: ArrayLike | None = None, random_state: Randomness = None
+        self,
+        lower: float,
+        upper: float,
+        *,
+        epsilon: ArrayLike | None = None,
+        ledger: PrivacyLedger | None = None,
+        random_state: Randomness = None,
     ) -> None:
         self.lower = lower
         self.upper = upper
         self.epsilon = epsilon
+        self.ledger = ledger
         self.random_state = random_state
 
     def fit(self, X: ArrayLike, y: ArrayLike, epsilon: ArrayLike | None = None) -> Self:
         """Release the mean; X only counts the features."""
-        for name in ("lower", "upper"):
-            if not isinstance(getattr(self, name), Real):
-                raise TypeError(f"{name} must be a number, got {getattr(self, name)!r}.")
-        if not self.lower < self.upper:
-            raise ValueError(f"lower must be below upper, got {self.lower} and {self.upper}.")
+        rng = as_generator(self.random_state)
+        self._check_range()
+        self._check_ledger()
         _, target = read_table(self, X, y, multi_output=False)
-        chosen = self.epsilon if epsilon is None else epsilon
-        if chosen is None:
-            raise ValueError(
-                "epsilon is missing: pass fit(X, y, epsilon=...), one public level per record or one for all."
-            )
-        level = levels(chosen, len(target))
+        level = self._levels(epsilon, len(target))
         if target.min() < self.lower or target.max() > self.upper:
-            raise ValueError(
+            raise DomainError(
                 f"y must lie in [{self.lower}, {self.upper}], got {target.min():g} to {target.max():g}. "
-                "Clip it first."
+                "Clip it first, with a PUBLIC range."
             )
+        self._spend("personalised mean", level)
         self.scale_ = float((self.upper - self.lower) / level.sum())
         self._mean = float(level @ target / level.sum())
-        self.mean_ = self._mean + float(as_generator(self.random_state).laplace(0.0, self.scale_))
-        self.privacy_spent_ = level
+        self.mean_ = self._mean + float(rng.laplace(0.0, self.scale_))
         return self
 
     def predict(self, X: ArrayLike) -> NDArray[np.float64]:
@@ -485,6 +539,22 @@ class PersonalizedMean(RegressorMixin, BaseEstimator):
         check_is_fitted(self)
         target = np.asarray(as_array(y), dtype=np.float64)
         return float(np.mean((target - self._mean) ** 2) + 2 * self.scale_**2)
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.regressor_tags.poor_score = True  # a constant explains nothing
+        return tags
+
+    def _check_range(self) -> None:
+        """The public range of the targets."""
+        for name in ("lower", "upper"):
+            value = getattr(self, name)
+            if not isinstance(value, Real):
+                raise TypeError(f"{name} must be a number, got {value!r}.")
+            if not math.isfinite(float(value)):
+                raise ValueError(f"{name} must be finite, got {value!r}. The noise is as wide as the range.")
+        if not self.lower < self.upper:
+            raise ValueError(f"lower must be below upper, got {self.lower} and {self.upper}.")
 
 
 def resolve_threshold(epsilon: NDArray[np.float64], threshold: Literal["max", "mean"] | float) -> float:

@@ -91,7 +91,7 @@ def noise_ratios(epsilon: ArrayLike) -> dict[str, float]:
 def excess_bound(
     epsilon: ArrayLike, lam: float, *, dim: int, x_norm: float, y_bound: float, bounds: Bounds
 ) -> float:
-    """Upper bound on the expected excess of the objective: d (d+1) (1 + lam/R^2) R^2 / eta^2, whatever the data.
+    """Upper bound on the expected excess of the objective, whatever the data: (d+1) (R^2 + lam d) / eta^2.
 
     With b the noise, E F(theta + b) - F(theta) = (d+1)/eta^2 (tr X^T W X + lam d), and tr X^T W X <= R^2. For the
     bound to hold for all data the trace is replaced by R^2; it falls as 1 / (sum epsilon)^2.

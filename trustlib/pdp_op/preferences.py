@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from trustlib.pdp_op.checks import positive
+from trustlib.pdp_op.checks import levels, positive
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ def draw_epsilons(
     return preferences.draw(n, rng=rng)
 
 
-def keep_probabilities(epsilon: NDArray[np.float64], threshold: float) -> NDArray[np.float64]:
+def keep_probabilities(epsilon: ArrayLike, threshold: float) -> NDArray[np.float64]:
     """Sampling probabilities of the Sample mechanism: 1 for epsilon_i >= t, else (e^epsilon_i - 1) / (e^t - 1).
 
     Args:
@@ -143,6 +143,9 @@ def keep_probabilities(epsilon: NDArray[np.float64], threshold: float) -> NDArra
     Returns:
         Shape (n,), in (0, 1].
 
+    Raises:
+        ValueError: a level or threshold that is not finite and > 0.
+
     Example:
         >>> keep_probabilities(np.array([np.log(2), 5.0]), float(np.log(3)))
         array([0.5, 1. ])
@@ -150,5 +153,6 @@ def keep_probabilities(epsilon: NDArray[np.float64], threshold: float) -> NDArra
     Source: Jorgensen, Yu, Cormode 2015, Def. 10.
     """
     threshold = positive("threshold", threshold, why="It is a privacy level.")
-    ratio = np.exp(np.minimum(epsilon - threshold, 0.0)) * np.expm1(-epsilon) / np.expm1(-threshold)
-    return np.where(epsilon >= threshold, 1.0, ratio)
+    array = levels(epsilon)
+    ratio = np.exp(np.minimum(array - threshold, 0.0)) * np.expm1(-array) / np.expm1(-threshold)
+    return np.where(array >= threshold, 1.0, ratio)
