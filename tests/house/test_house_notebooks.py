@@ -65,7 +65,7 @@ def test_one_parameters_cell_of_documented_literals(notebook):
     for node in ast.parse(cell.source).body:
         assert isinstance(node, ast.Assign | ast.AnnAssign)
         ast.literal_eval(node.value)
-        line = cell.source.splitlines()[node.lineno - 1]
+        line = "".join(cell.source.splitlines()[node.lineno - 1 : node.end_lineno])
         assert "#" in line, f"undocumented parameter: {line}"
 
 

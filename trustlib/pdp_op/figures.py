@@ -45,7 +45,7 @@ def comparison(summary: pd.DataFrame, nulls: pd.DataFrame) -> Figure:
     )
     for method in ("private_mean",):
         value = float(nulls.loc[nulls["method"] == method, "centre"].iloc[0])
-        reference_line(axes, value, LABELS[method].lower())
+        reference_line(axes, value, LABELS[method].lower(), side="left")
     axes.legend(loc="upper right")
     return figure
 
@@ -111,12 +111,16 @@ def population(preferences: Preferences, n: int, ratios: dict[str, float]) -> Fi
     for place, (method, ratio) in enumerate(ratios.items()):
         right.barh(place, ratio, left=0, color=styles[method].color)
         right.annotate(
-            f"{ratio:.3g}×", (max(ratio, 1), place), xytext=(4, 0), textcoords="offset points", va="center"
+            f"{ratio:,.3g}×" if ratio < 100 else f"{ratio:,.0f}×",
+            (max(ratio, 1), place),
+            xytext=(4, 0),
+            textcoords="offset points",
+            va="center",
         )
     right.set_yticks(range(len(ratios)), [LABELS[m] for m in ratios])
     right.axvline(1.0, color="0.25", linestyle=(0, (4, 3)))
     right.set(
-        xscale="log", xlim=(0.7, 2e4), xlabel="Noise cost relative to PDP-OP (log scale)", ylabel="Baseline"
+        xscale="log", xlim=(0.7, 1e6), xlabel="Noise cost relative to PDP-OP (log scale)", ylabel="Baseline"
     )
     right.set_title("What the baselines pay")
     right.invert_yaxis()
@@ -234,7 +238,8 @@ def useful(best: pd.DataFrame, nulls: pd.DataFrame) -> Figure:
         panel.set(xscale="log", xlabel="Best test loss over λ (log scale)")
         panel.set_ylim(len(shown) - 0.5, -0.5)
     panels[0].set_ylabel("Method")
-    panels[-1].legend(loc="lower right", fontsize=8)
+    handles, labels = panels[-1].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=2, fontsize=9)
     return figure
 
 

@@ -54,7 +54,14 @@ def band(
     axes.fill_between(values[0], values[2], values[3], color=style.color, alpha=0.2, linewidth=0)
 
 
-def reference_line(axes: Axes, value: float, label: str, *, along: Literal["x", "y"] = "y") -> None:
+def reference_line(
+    axes: Axes,
+    value: float,
+    label: str,
+    *,
+    along: Literal["x", "y"] = "y",
+    side: Literal["left", "right"] = "right",
+) -> None:
     """A dashed grey line with its name written on it: a chance level, a threshold, the paper's number.
 
     Args:
@@ -62,6 +69,7 @@ def reference_line(axes: Axes, value: float, label: str, *, along: Literal["x", 
         value: position on the y axis (or on the x axis with ``along="x"``).
         label: what it is.
         along: which axis the value belongs to.
+        side: where the name stands.
 
     Example:
         >>> import matplotlib.pyplot as plt
@@ -72,11 +80,13 @@ def reference_line(axes: Axes, value: float, label: str, *, along: Literal["x", 
     line = {"color": "0.25", "linestyle": (0, (4, 3)), "linewidth": 1.2, "zorder": 1.5}
     if along == "y":
         axes.axhline(value, **line)  # type: ignore[arg-type]
-        place = {"xy": (0.995, value), "xycoords": ("axes fraction", "data"), "ha": "right", "va": "bottom"}
+        edge = 0.005 if side == "left" else 0.995
+        place = {"xy": (edge, value), "xycoords": ("axes fraction", "data"), "ha": side, "va": "bottom"}
     else:
         axes.axvline(value, **line)  # type: ignore[arg-type]
-        place = {"xy": (value, 0.99), "xycoords": ("data", "axes fraction"), "ha": "left", "va": "top"}
-    axes.annotate(label, fontsize=9, color="0.25", xytext=(2, 1), textcoords="offset points", **place)  # type: ignore[arg-type]
+        place = {"xy": (value, 0.99), "xycoords": ("data", "axes fraction"), "va": "top"}
+        place["ha"] = "left" if side == "right" else "right"
+    axes.annotate(label, fontsize=9, color="0.25", xytext=(0, 1), textcoords="offset points", **place)  # type: ignore[arg-type]
 
 
 def small_multiples(
