@@ -391,11 +391,11 @@ class SampleDPRidge(OutputPerturbationRidge):
 
     Attributes:
         kept_: how many people were kept; not private.
-        privacy_proven_: whether a proof covers the release.
-        privacy_spent_: min(epsilon_i, t) per fit; infinite for the published variant.
+        privacy_proven_: whether a proof covers this release and all earlier ones.
+        privacy_spent_: sum of min(epsilon_i, t) over the fits; infinite once the published variant was fitted.
 
     Raises:
-        ValueError: in fit, as `PersonalizedRidge`; also if nobody was kept ("published" only: it has no answer then).
+        ValueError: in fit, as `PersonalizedRidge`; for "published" also with a ledger, or if nobody was kept.
 
     Example:
         >>> X, y = np.full((4, 1), 0.5), np.full(4, 0.5)
@@ -445,6 +445,11 @@ class SampleDPRidge(OutputPerturbationRidge):
         """Sample people, then release; see `PersonalizedRidge.fit`."""
         if self.variant not in ("repaired", "published"):
             raise ValueError(f'variant must be "repaired" or "published", got {self.variant!r}.')
+        if self.variant == "published" and self.ledger is not None:
+            raise ValueError(
+                'variant "published" has no guarantee that could stand in a ledger. Use variant="repaired", or '
+                "ledger=None for experiments."
+            )
         rng = as_generator(self.random_state)
         features, target, level = self._read(X, y, epsilon)
         t = resolve_threshold(level, self.threshold)
@@ -456,10 +461,10 @@ class SampleDPRidge(OutputPerturbationRidge):
                 f"nobody of {len(level)} people was kept at threshold {t:g}, and the published variant has no answer "
                 'for that. Use variant="repaired" or a smaller threshold.'
             )
-        self.privacy_proven_ = self.variant == "repaired"
-        if self.privacy_proven_:
+        if self.variant == "repaired":
             self._spend(f"Sample({t:g})+DP-OP", np.minimum(level, t))
-        else:
+        self.privacy_proven_ = self.variant == "repaired" and getattr(self, "privacy_proven_", True)
+        if not self.privacy_proven_:
             self.privacy_spent_ = np.full(len(level), np.inf)
         self._calibrate(np.full(base, t))
         self._release(normal_equations(features, target, kept / base), rng)
