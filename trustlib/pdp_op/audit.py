@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from trustlib.pdp_op.calibration import Bounds, noise_rate, personal_weights, ridge_sensitivity
-from trustlib.pdp_op.checks import as_array, levels
+from trustlib.pdp_op.checks import as_array, domain, levels
 from trustlib.privacy import audit_epsilon, round_to_grid, sample_l2_laplace
 
 if TYPE_CHECKING:
@@ -104,6 +104,8 @@ def corner_losses(
     Source: this book; exhaustive check of the guarantee of Acharya et al. 2024.
     """
     level = levels(epsilon)
+    if dim < 1:
+        raise ValueError(f"dim must be at least 1 feature, got {dim}.")
     n = len(level)
     label = 5.0 if fault == "labels_out_of_range" else 1.0
     feature = 3.0 if fault == "features_out_of_range" else 1.0
@@ -214,6 +216,9 @@ def audit_ridge(
     level = levels(epsilon)
     if len(people) == 0:
         raise ValueError("people must name at least one record to audit, got none.")
+    unknown = [person for person in people if not 0 <= person < len(level)]
+    if unknown:
+        raise ValueError(f"people must be row numbers from 0 to {len(level) - 1}, got {unknown[0]}.")
     each = 1 - (1 - confidence) / len(people)
     rate = _faulty_rate(level, lam, dim, bounds, fault)
     weight = personal_weights(level)
@@ -270,7 +275,7 @@ def personal_report(
         One row per record: epsilon, weight, sensitivity, worst_case, realised (nats).
 
     Raises:
-        ValueError: numbers or shapes out of range.
+        ValueError: numbers or shapes out of range; `DomainError` for data outside the domain.
 
     Example:
         >>> report = personal_report([[1.0], [0.0]], [1.0, 0.0], [0.5, 1.5], 1.0, x_norm=1.0, y_bound=1.0,
@@ -283,7 +288,10 @@ def personal_report(
     import pandas as pd
 
     features, target = np.asarray(as_array(X), np.float64), np.asarray(as_array(y), np.float64)
+    if features.ndim != 2 or target.shape != (len(features),):
+        raise ValueError(f"X must be (n, d) and y (n,), got {features.shape} and {target.shape}.")
     level = levels(epsilon, len(features))
+    domain(features, target, x_norm=x_norm, y_bound=y_bound, on_violation="raise")
     weight = personal_weights(level)
     inverse = np.linalg.inv(features.T @ (weight[:, None] * features) + lam * np.eye(features.shape[1]))
     theta = inverse @ (features.T @ (weight * target))
