@@ -161,6 +161,27 @@ def as_plain_text(app: Sphinx, what: str, name: str, obj: Any, options: Any, lin
             lines[number] = "".join(parts)
 
 
+ARRAY_LIKE = (
+    "_Buffer | _SupportsArray[dtype[Any]] | _NestedSequence[_SupportsArray[dtype[Any]]] | complex | bytes | str"
+    " | _NestedSequence[complex | bytes | str]"
+)
+
+
+def short_signature(
+    app: Sphinx, what: str, name: str, obj: Any, options: Any, signature: str | None, returns: str | None
+) -> tuple[str | None, str | None]:
+    """Write array types by the names that people know them by."""
+
+    def short(text: str | None) -> str | None:
+        if text is None:
+            return None
+        text = re.sub(r"\b(?:numpy\.typing|numpy\._typing\.[\w.]+|numpy|collections\.abc|typing)\.", "", text)
+        text = text.replace(ARRAY_LIKE, "ArrayLike")
+        return re.sub(r"ndarray\[tuple\[Any, \.\.\.\], dtype\[\w+\]\]", "ndarray", text)
+
+    return short(signature), short(returns)
+
+
 def skip_inherited_plumbing(
     app: Sphinx, what: str, name: str, obj: Any, skip: bool, options: Any
 ) -> bool | None:
@@ -182,6 +203,8 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("run-report", RunReport)
     app.connect("config-inited", use_local_assets, priority=900)
     app.connect("autodoc-process-docstring", as_plain_text, priority=400)
+    app.connect("autodoc-process-signature", short_signature)
     app.connect("autodoc-skip-member", skip_inherited_plumbing)
     app.connect("html-page-context", add_citation, priority=900)
+    app.connect("html-page-context", vendored.leave_out_thebe, priority=900)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -29,8 +29,8 @@
   }
 
   const name = () => {
-    for (const handle of document.querySelectorAll(".noUi-handle:not([aria-label])")) {
-      const label = handle.closest(".jupyter-widgets")?.querySelector(".widget-label")?.textContent;
+    for (const handle of document.querySelectorAll(".noUi-handle")) {
+      const label = handle.closest(".widget-inline-hbox")?.querySelector(".widget-label")?.textContent.trim();
       if (label) handle.setAttribute("aria-label", label);
     }
   };
