@@ -85,7 +85,7 @@ def pack(asset: Asset, *, npm: list[str], folder: Path) -> Path:
     """Download one package as an archive.
 
     Raises:
-        Unreachable: npm failed; the message ends with npm's own last words.
+        Unreachable: npm failed; the message ends with npm's own words.
     """
     aside = Path(tempfile.mkdtemp(dir=folder))
     command = [*npm, "pack", f"{asset.name}@{asset.version}", "--silent", "--loglevel=error"]
@@ -94,8 +94,9 @@ def pack(asset: Asset, *, npm: list[str], folder: Path) -> Path:
     )
     archives = sorted(aside.glob("*.tgz"))
     if done.returncode or len(archives) != 1:
-        words = (done.stderr.strip() or done.stdout.strip() or "no message").splitlines()[-1]
-        raise Unreachable(f"npm could not fetch {asset.name} {asset.version}: {words}")
+        lines = [line for line in done.stderr.splitlines() if line.strip() and "complete log" not in line]
+        words = "; ".join(line.removeprefix("npm error").strip() for line in lines[:4]) or "it said nothing"
+        raise Unreachable(f"npm could not fetch {asset.name} {asset.version}: {words}.")
     return archives[0]
 
 
