@@ -39,6 +39,15 @@ def positive(name: str, value: Any, *, why: str) -> float:
     return float(value)
 
 
+def non_negative(name: str, value: Any, *, why: str) -> float:
+    """A finite number >= 0, or an error that names it."""
+    if isinstance(value, bool | str) or value is None or np.ndim(value) != 0:
+        raise TypeError(f"{name} must be a number, got {value!r}.")
+    if not (math.isfinite(value) and value >= 0):
+        raise ValueError(f"{name} must be a finite number >= 0, got {value!r}. {why}")
+    return float(value)
+
+
 def levels(epsilon: ArrayLike, n: int | None = None) -> NDArray[np.float64]:
     """Privacy levels as a new vector; a single number stands for all ``n`` records."""
     given = np.asarray(as_array(epsilon))
@@ -79,7 +88,7 @@ def domain(
         raise ValueError(f'on_violation must be "raise" or "clip", got {on_violation!r}.')
     rows = np.sqrt(np.einsum("ij,ij->i", X, X))  # no temporary copy of the table
     labels = np.abs(y) if y.ndim == 1 else np.linalg.norm(y, axis=1)
-    far, wide = rows > x_norm * (1 + SLACK), labels > y_bound * (1 + SLACK)
+    far, wide = ~(rows <= x_norm * (1 + SLACK)), ~(labels <= y_bound * (1 + SLACK))  # NaN is outside
     clipped = Clipped(int(far.sum()), int(wide.sum()))
     if not (clipped.rows or clipped.labels):
         return X, y, clipped

@@ -68,10 +68,11 @@ class Problem:
         X, y = np.asarray(as_array(self.X), np.float64), np.asarray(as_array(self.y), np.float64)
         object.__setattr__(self, "X", X)
         object.__setattr__(self, "y", y)
-        if X.ndim != 2 or y.shape != (len(X),):
-            raise ValueError(f"X must be (n, d) and y (n,), got {X.shape} and {y.shape}.")
+        if X.ndim != 2 or y.shape != (len(X),) or len(X) == 0:
+            raise ValueError(f"X must be (n, d) and y (n,) with n >= 1, got {X.shape} and {y.shape}.")
         slack = 1 + 1e-9
-        if np.linalg.norm(X, axis=1).max() > self.x_norm * slack or np.abs(y).max() > self.y_bound * slack:
+        inside = np.linalg.norm(X, axis=1).max() <= self.x_norm * slack
+        if not (inside and np.abs(y).max() <= self.y_bound * slack):  # NaN is outside
             raise ValueError(
                 f"the table leaves its public domain (x_norm = {self.x_norm:g}, y_bound = {self.y_bound:g}): no "
                 "guarantee would hold. Encode it with public ranges."
@@ -125,8 +126,8 @@ class Plan:
         if not 0 < self.test_share < 1:
             raise ValueError(f"test_share must lie in (0, 1), got {self.test_share!r}.")
         object.__setattr__(self, "lambdas", tuple(float(x) for x in self.lambdas))
-        if not self.lambdas or min(self.lambdas) <= 0:
-            raise ValueError(f"lambdas must hold numbers > 0, got {self.lambdas!r}.")
+        if not self.lambdas or not all(0 < lam < np.inf for lam in self.lambdas):
+            raise ValueError(f"lambdas must hold finite numbers > 0, got {self.lambdas!r}.")
         check_bounds(self.bounds)
 
     def at(self, lam: float) -> int:
