@@ -53,6 +53,7 @@ from trustlib.pdp_op.estimators import (
     UniformDPRidge,
 )
 from trustlib.pdp_op.evidence import Evidence, gain_map
+from trustlib.pdp_op.marginal import marginal_value
 from trustlib.pdp_op.moments import LossMoments, loss_moments, noise_covariance
 from trustlib.pdp_op.normal_equations import NormalEquations, normal_equations, stream_normal_equations
 from trustlib.pdp_op.planning import (
@@ -67,6 +68,10 @@ from trustlib.pdp_op.planning import (
 )
 from trustlib.pdp_op.preferences import ALAGGAN, NIU, Preferences, draw_epsilons, keep_probabilities
 from trustlib.pdp_op.published import INSURANCE_LOSSES, published_comparison
+from trustlib.pdp_op.references import ConstantPredictor, RidgeReference
+from trustlib.pdp_op.substitutions import corner_records, substitution_losses
+from trustlib.pdp_op.sufficient_statistics import PersonalizedStatisticsRidge, statistics_diameter
+from trustlib.pdp_op.synthetic import Synthetic, draw_synthetic
 
 __all__ = [
     "ALAGGAN",  # shares of people by attitude, as in the experiments
@@ -76,6 +81,7 @@ __all__ = [
     "NIU",  # other shares
     "Bounds",  # "paper" or "tight"
     "Clipped",  # how much of a table was projected onto its domain
+    "ConstantPredictor",  # a public constant
     "CornerLosses",  # exact losses of a small setting
     "DomainError",  # data outside the public domain
     "DomainWarning",  # data was projected onto it
@@ -87,10 +93,13 @@ __all__ = [
     "OutputPerturbationRidge",  # common base of the private ridge estimators
     "PersonalizedMean",  # private constant prediction
     "PersonalizedRidge",  # PDP-OP
+    "PersonalizedStatisticsRidge",  # noise on the sufficient statistics
     "Plan",  # how a comparison is run
     "Preferences",  # privacy levels of a population
     "Problem",  # a table with its public domain
+    "RidgeReference",  # without privacy
     "SampleDPRidge",  # sampling before uniform privacy
+    "Synthetic",  # a synthetic table and its coefficients
     "Trial",  # one split with one draw of levels
     "UniformDPRidge",  # the strictest level for all
     "audit_ridge",  # sampled audit of single people
@@ -99,7 +108,9 @@ __all__ = [
     "check_bounds",  # "paper" or "tight", or an error
     "compare",  # exact losses of all methods
     "corner_losses",  # exhaustive worst losses
+    "corner_records",  # corners of the paper's domain
     "draw_epsilons",  # privacy levels of n people
+    "draw_synthetic",  # table of the synthetic experiments
     "effective_size",  # what the weights are worth
     "equal_levels",  # control: nothing to personalise
     "evidence",  # samples for the chapter's claims
@@ -110,6 +121,7 @@ __all__ = [
     "largest_step",  # how much of the sensitivity bound is used
     "loss_moments",  # exact mean and deviation of the loss
     "marginal_noise",  # what one more unit of epsilon saves
+    "marginal_value",  # the same with what the weights change
     "method_losses",  # moments of one method in one trial
     "noise_covariance",  # variance of the noise
     "noise_rate",  # eta
@@ -127,7 +139,9 @@ __all__ = [
     "ridge_sensitivity",  # Delta_i
     "sampling_noise_ratio",  # closed form
     "simulation_error",  # simulated against exact losses
+    "statistics_diameter",  # sensitivity of second moments
     "stream_normal_equations",  # of a table in blocks
+    "substitution_losses",  # exact losses of exchanges on a table
     "summarise",  # intervals over splits
     "trials",  # splits and draws of a plan
     "two_point_levels",  # control for sampling
