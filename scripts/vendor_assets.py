@@ -4,6 +4,9 @@
 SHA-512 there, so that sliders and mathematics work without network. Everything is unpacked aside and moved into
 place when whole; ``.complete`` inside holds the hash of the lock. Where there is no npm, or it reaches nothing, the
 book is rendered with its content delivery network instead, and this says so.
+
+To raise a version, change it in the lock together with what ``npm view NAME@VERSION dist.integrity`` prints, and
+run ``make browser``.
 """
 
 from __future__ import annotations
