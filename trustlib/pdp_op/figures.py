@@ -85,7 +85,7 @@ def mechanism(epsilon: Vector, rates: dict[str, float], dim: int) -> Figure:
         title="3. The noise for all",
     )
     third.set_ylim(0, third.get_ylim()[1] * 1.75)
-    third.legend(loc="upper left", fontsize=8)
+    third.legend(loc="upper left", fontsize=9)
     return figure
 
 
@@ -119,9 +119,7 @@ def population(preferences: Preferences, n: int, ratios: dict[str, float]) -> Fi
         )
     right.set_yticks(range(len(ratios)), [LABELS[m] for m in ratios])
     right.axvline(1.0, color="0.25", linestyle=(0, (4, 3)))
-    right.set(
-        xscale="log", xlim=(0.7, 1e6), xlabel="Noise cost relative to PDP-OP (log scale)", ylabel="Baseline"
-    )
+    right.set(xscale="log", xlim=(0.7, 1e6), xlabel="Noise relative to PDP-OP (log scale)", ylabel="Baseline")
     right.set_title("What the baselines pay")
     right.invert_yaxis()
     return figure
@@ -153,12 +151,12 @@ def tradeoff(
     left.axvline(lam, color="0.4", linewidth=5, alpha=0.3)
     left.set(xscale="log", yscale="log", ylim=(1e-4, 1e3), xlabel="Regularisation λ (log scale)")
     left.set(ylabel="Test loss", title="Where the loss comes from")
-    left.legend(loc="upper right", fontsize=8)
+    left.legend(loc="upper right", fontsize=9)
     right.scatter(cloud[:, 0], cloud[:, 1], s=6, color="#d55e00", alpha=0.5, label="releases")
     right.scatter(*minimiser, s=60, marker="X", color="0.1", label="without noise", zorder=3)
     right.set(xlim=limits, ylim=limits, xlabel="Coefficient of the first feature")
     right.set(ylabel="Coefficient of the second", title=f"Releases at λ = {lam:g}")
-    right.legend(loc="upper right", fontsize=8)
+    right.legend(loc="upper right", fontsize=9)
     return figure
 
 
@@ -259,7 +257,7 @@ def gain_heatmap(gains: Vector, shares: tuple[float, ...], lambdas: tuple[float,
 
     figure, axes = plt.subplots(figsize=(7.0, 3.0), layout="constrained")
     sns.heatmap(
-        gains, ax=axes, cmap="viridis", annot=True, fmt=".2f", annot_kws={"fontsize": 8}, vmin=1.0,
+        gains, ax=axes, cmap="viridis", annot=True, fmt=".2f", annot_kws={"fontsize": 9}, vmin=1.0,
         xticklabels=[f"{x:g}" for x in lambdas], yticklabels=[f"{x:g}" for x in shares],
         cbar_kws={"label": "Loss of sampling / loss of PDP-OP"},
     )  # fmt: skip

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-# Order of use: colours of seaborn's "colorblind" palette that stay apart in grey, and a marker and dash for each.
-_COLOURS = (0, 3, 2, 1, 4, 7, 9, 5, 8, 6)
-_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*")
+# Order of use: the colours of seaborn's "colorblind" palette that stand out from white, those that stay apart in grey
+# first, with a marker and a dash for each.
+_COLOURS = (0, 3, 2, 1, 4, 7, 9, 5)
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<")
 _DASHES: tuple[tuple[int, ...], ...] = (
     (),
     (5, 2),
@@ -17,10 +18,9 @@ _DASHES: tuple[tuple[int, ...], ...] = (
     (8, 2),
     (3, 1),
     (4, 1, 1, 1),
-    (7, 1),
-    (1, 2),
 )
 WIDTH = 7.0  # inches, the widest a figure may be
+MIN_POINTS = 9.0  # the smallest text a reader is asked to read
 DPI = 150
 
 
@@ -46,17 +46,26 @@ class MethodStyle:
             "linestyle": (0, self.dashes) if self.dashes else "-",
         }
 
+    def points(self) -> dict[str, object]:
+        """Keyword arguments for ``Axes.scatter`` and ``Axes.errorbar``."""
+        return {"color": self.color, "marker": self.marker}
+
 
 def use_theme() -> None:
-    """Set the seaborn theme of the book for this process: call it in the first cell of a notebook.
+    """Set the look of every figure that follows: call it in the first cell of a notebook.
 
-    White ground (also readable on dark pages), text of at least 9 pt, grid lines, the colour-blind-safe palette, no
-    time stamps in files. Changes matplotlib's rcParams; nothing in the library calls it by itself.
+    seaborn's ``whitegrid``, context ``notebook``, palette ``colorblind``; white behind figure and axes, so that a
+    picture reads the same on a dark page; text of at least 9 points; 150 dpi; the font that ships with matplotlib,
+    so that pictures are equal on all machines. It changes matplotlib's rcParams; nothing in the library calls it.
 
     Example:
-        >>> use_theme()
+        >>> import matplotlib
+        >>> with matplotlib.rc_context():
+        ...     use_theme()
+        ...     matplotlib.rcParams["figure.facecolor"]
+        'white'
 
-    Source: Waskom 2021 (seaborn); palette after Wong 2011.
+    Source: seaborn (Waskom, 2021); colour-blind palette after Wong, Nature Methods 2011.
     """
     import matplotlib as mpl
     import seaborn as sns
@@ -68,16 +77,20 @@ def use_theme() -> None:
             "figure.dpi": DPI,
             "savefig.dpi": DPI,
             "figure.facecolor": "white",
+            "axes.facecolor": "white",
             "savefig.facecolor": "white",
             "figure.constrained_layout.use": True,
+            "font.sans-serif": ["DejaVu Sans"],
             "axes.titlesize": 10,
             "axes.labelsize": 10,
             "xtick.labelsize": 9,
             "ytick.labelsize": 9,
             "legend.fontsize": 9,
+            "legend.title_fontsize": 9,
             "legend.frameon": True,
             "legend.framealpha": 0.9,
             "lines.markersize": 5,
+            "image.cmap": "viridis",
             "svg.hashsalt": "trustlib",
         }
     )
@@ -87,31 +100,32 @@ def method_styles(methods: Iterable[str]) -> dict[str, MethodStyle]:
     """A colour, marker and dash for each method, the same in all figures that use the same list.
 
     Args:
-        methods: distinct names in a fixed order, at most 10.
+        methods: 1 to 8 different names; their order decides.
 
     Returns:
-        Style by name.
+        Style by name. Colours are dark enough on white, markers and dashes tell methods apart in grey.
 
     Raises:
-        ValueError: a name twice, or more than 10 methods.
+        ValueError: no name, a name twice, or more than 8.
 
     Example:
-        >>> method_styles(["ours", "theirs"])["ours"].marker
-        'o'
-
-    Source: this book.
+        >>> styles = method_styles(["ours", "theirs"])
+        >>> styles["ours"].marker, styles["theirs"].marker
+        ('o', 's')
     """
+    names = list(methods)
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise ValueError(f"methods must be different names, got {', '.join(repeated)} more than once.")
+    if not 1 <= len(names) <= len(_COLOURS):
+        raise ValueError(
+            f"methods must be 1 to {len(_COLOURS)} names, because no more can be told apart, got {len(names)}. "
+            "Split the figure into small multiples."
+        )
     import seaborn as sns
 
-    names = list(methods)
-    if len(set(names)) != len(names):
-        raise ValueError(f"methods must be distinct, got {names}.")
-    if len(names) > len(_COLOURS):
-        raise ValueError(
-            f"at most {len(_COLOURS)} methods can be told apart, got {len(names)}: split the figure."
-        )
     palette = sns.color_palette("colorblind")
     return {
-        name: MethodStyle(tuple(palette[_COLOURS[i]]), _MARKERS[i], _DASHES[i])
-        for i, name in enumerate(names)
+        name: MethodStyle(tuple(palette[colour]), marker, dashes)
+        for name, colour, marker, dashes in zip(names, _COLOURS, _MARKERS, _DASHES, strict=False)
     }
