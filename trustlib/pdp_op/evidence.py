@@ -33,7 +33,9 @@ from trustlib.privacy import sample_l2_laplace, sample_laplace
 Vector = NDArray[np.float64]
 
 # The small settings that are enumerated in full: features, levels of the people, lambda.
-SETTINGS = tuple(itertools.product((1, 2, 3), ((0.1, 1.0), (0.5, 0.5), (0.1, 0.5, 1.0)), (0.1, 1.0, 10.0)))
+SETTINGS = tuple(
+    itertools.product((1, 2, 3), ((0.1, 1.0), (0.5, 0.5), (0.1, 0.5, 1.0)), (0.01, 0.1, 1.0, 10.0))
+)
 SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6)  # of conservative people
 
 
