@@ -175,7 +175,8 @@ def short_signature(
     def short(text: str | None) -> str | None:
         if text is None:
             return None
-        text = re.sub(r"\b(?:numpy\.typing|numpy\._typing\.[\w.]+|numpy|collections\.abc|typing)\.", "", text)
+        text = re.sub(r"~?numpy\._typing\.(?:_\w+\.)+", "", text)
+        text = re.sub(r"~?\b(?:numpy|typing|collections\.abc)\.(?=\w)", "", text)
         text = text.replace(ARRAY_LIKE, "ArrayLike")
         return re.sub(r"ndarray\[tuple\[Any, \.\.\.\], dtype\[\w+\]\]", "ndarray", text)
 
