@@ -15,7 +15,7 @@ import matplotlib.pyplot as plt
 from trustlib.plotting import Slider, frames
 
 def draw(a, b):
-    figure, axes = plt.subplots(figsize=(3, 2))
+    figure, axes = plt.subplots(figsize=(3, 2), layout="constrained")
     axes.plot([0, a, b])
     axes.set(xlabel="x", ylabel="y", ylim=(0, 9))
     plt.close(figure)

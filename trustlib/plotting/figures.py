@@ -40,7 +40,7 @@ def show(figure: Figure, *, name: str, caption: str, alt: str) -> None:
 
     Example:
         >>> from matplotlib.figure import Figure
-        >>> figure = Figure(figsize=(4, 3))
+        >>> figure = Figure(figsize=(4, 3), layout="constrained")
         >>> _ = figure.subplots().set(xlabel="Privacy budget ε", ylabel="Error (fraction)")
         >>> show(figure, name="fig-error", caption="Error against budget.", alt="Empty axes, error against ε.")
         <fig-error: Empty axes, error against ε.>
@@ -165,7 +165,8 @@ def _check_inside(figure: Figure, text: Text, name: str) -> None:
     beyond = max(page.x0 - box.x0, page.y0 - box.y0, box.x1 - page.x1, box.y1 - page.y1)
     if beyond > 3 * figure.dpi / 72:  # three points: the box of a text is larger than its letters
         raise ValueError(
-            f"{name!r} cuts off {text.get_text()!r} at the edge of the figure: shorten it or make its panel larger."
+            f"{name!r} cuts off {text.get_text()!r} at the edge of the figure: make the figure with "
+            'layout="constrained" (use_theme does), or shorten the text.'
         )
 
 

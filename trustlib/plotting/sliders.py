@@ -195,7 +195,7 @@ def frames(
     Example:
         >>> from matplotlib.figure import Figure
         >>> def draw(a):
-        ...     figure = Figure(figsize=(3, 2))
+        ...     figure = Figure(figsize=(3, 2), layout="constrained")
         ...     figure.subplots().plot([0, a])
         ...     figure.axes[0].set(xlabel="x", ylabel="y")
         ...     return figure
