@@ -163,12 +163,14 @@ def test_expected_loss_agrees_with_refitting():
 
 def test_seed_repeats_and_generator_goes_on():
     X, y, level = table()
-    np.testing.assert_array_equal(ridge().fit(X, y, level).coef_, ridge().fit(X, y, level).coef_)
+    np.testing.assert_array_equal(
+        ridge().fit(X, y, epsilon=level).coef_, ridge().fit(X, y, epsilon=level).coef_
+    )
     rng = np.random.default_rng(0)
     model = ridge(random_state=rng)
-    first = model.fit(X, y, level).coef_
-    assert not np.array_equal(first, model.fit(X, y, level).coef_)
-    fresh = [ridge(random_state=None).fit(X, y, level).coef_ for _ in range(2)]
+    first = model.fit(X, y, epsilon=level).coef_
+    assert not np.array_equal(first, model.fit(X, y, epsilon=level).coef_)
+    fresh = [ridge(random_state=None).fit(X, y, epsilon=level).coef_ for _ in range(2)]
     assert not np.array_equal(*fresh)
 
 

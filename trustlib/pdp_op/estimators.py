@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Iterator
 from numbers import Real
 from typing import Any, Literal, Self
 
@@ -20,9 +21,9 @@ from trustlib.pdp_op.calibration import (
     norm_bound,
     ridge_sensitivity,
 )
-from trustlib.pdp_op.checks import DomainError, Violation, as_array, domain, levels, positive
+from trustlib.pdp_op.checks import Clipped, DomainError, Violation, as_array, domain, levels, positive
 from trustlib.pdp_op.moments import LossMoments, loss_moments
-from trustlib.pdp_op.normal_equations import NormalEquations, normal_equations
+from trustlib.pdp_op.normal_equations import NormalEquations, normal_equations, stream_normal_equations
 from trustlib.pdp_op.preferences import keep_probabilities
 from trustlib.privacy import PersonalizedDP, PrivacyLedger, sample_l2_laplace
 
@@ -63,11 +64,15 @@ def check_offset(name: str, offset: ArrayLike, shape: tuple[int, ...]) -> None:
 
 
 class Releases(BaseEstimator):
-    """What estimators share that release something at every fit: levels, a ledger, and clones that do not forget.
+    """What estimators share that release something at every fit: levels, a ledger, fresh noise, and safe copies.
 
     `sklearn.base.clone` copies the parameters of an estimator. A copied ledger would lose what the clone spends, and a
-    copied generator would give two releases the same noise, so both are passed on instead.
+    copied generator would give two releases the same noise, so both are passed on instead. Pickles and deep copies
+    are made to be handed on: they carry what was released and what was spent, but nothing from which the noise could
+    be taken off again, which is the solution before noise, the seed and the generator.
     """
+
+    _SECRET = ("_minimiser", "_mean", "clipped_", "kept_")
 
     epsilon: ArrayLike | None
     ledger: PrivacyLedger | None
@@ -79,6 +84,34 @@ class Releases(BaseEstimator):
         if isinstance(self.random_state, np.random.Generator):
             twin.random_state = self.random_state
         return twin
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = {name: value for name, value in super().__getstate__().items() if name not in self._SECRET}
+        if "privacy_spent_" in state or isinstance(self.random_state, np.random.Generator):
+            state["random_state"] = None
+        return state
+
+    def _generator(self) -> np.random.Generator:
+        """The source of this release's noise: a seed gives another stream for every release in the ledger.
+
+        With the same noise twice, two releases would reveal the exact difference of what is behind them, and no sum of
+        levels would cover that.
+        """
+        source = self.random_state
+        ledger = self.ledger if self.ledger is not None else getattr(self, "ledger_", None)
+        if isinstance(source, int | np.integer) and isinstance(ledger, PrivacyLedger) and len(ledger) > 0:
+            return np.random.default_rng([int(source), len(ledger)])
+        return as_generator(source)
+
+    def _before_noise(self, name: str) -> NDArray[np.float64]:
+        """A solution before noise, or an error where this copy does not have it."""
+        check_is_fitted(self)
+        if not hasattr(self, name):
+            raise AttributeError(
+                "this is a copy or was unpickled, and copies do not carry the solution before noise, which is not "
+                "private. Ask the estimator that was fitted."
+            )
+        return np.asarray(getattr(self, name), np.float64)
 
     def _levels(self, epsilon: ArrayLike | None, n: int) -> NDArray[np.float64]:
         """The levels of a fit: its own, or else those of the constructor."""
@@ -199,9 +232,9 @@ class OutputPerturbationRidge(MultiOutputMixin, RegressorMixin, Releases):
 
     def _moments(self, X: ArrayLike, y: ArrayLike) -> LossMoments:
         """Loss moments on an evaluation set, in the centred coordinates of fit."""
-        check_is_fitted(self)
+        minimiser = self._before_noise("_minimiser")
         centred = self._centre(np.asarray(as_array(X), np.float64), np.asarray(as_array(y), np.float64))
-        return loss_moments(self._minimiser[None], [self.noise_rate_], normal_equations(*centred))
+        return loss_moments(minimiser[None], [self.noise_rate_], normal_equations(*centred))
 
     def _centre(
         self, X: NDArray[np.float64], y: NDArray[np.float64]
@@ -288,8 +321,9 @@ class PersonalizedRidge(OutputPerturbationRidge):
         x_offset: public centre of the features, a number or shape (d,).
         y_offset: public centre of the target.
         ledger: a ledger over several releases; None keeps one inside, so that fitting again adds up.
-        random_state: generator, or seed for experiments, or None for fresh entropy (use this to release: the same seed
-            twice gives the same noise twice, and the difference of two such releases has none).
+        random_state: generator, or seed for experiments, or None for fresh entropy. Release with None: whoever learns
+            a seed can take the noise off again, and two estimators with one seed and separate ledgers draw the same
+            noise, so that the difference of their releases has none.
 
     Attributes:
         coef_: released coefficients, shape (d,) or (outputs, d).
@@ -316,7 +350,7 @@ class PersonalizedRidge(OutputPerturbationRidge):
     Source: Acharya et al. 2024, PDP-OP; "tight" and centring are this book's.
     """
 
-    def fit(self, X: ArrayLike, y: ArrayLike, epsilon: ArrayLike | None = None) -> Self:
+    def fit(self, X: ArrayLike, y: ArrayLike, *, epsilon: ArrayLike | None = None) -> Self:
         """Release coefficients; every call spends epsilon_i of every record again.
 
         Args:
@@ -330,11 +364,58 @@ class PersonalizedRidge(OutputPerturbationRidge):
         Raises:
             ValueError: bad parameters, levels, shapes or data outside the domain.
         """
-        rng = as_generator(self.random_state)
+        rng = self._generator()
         features, target, level = self._read(X, y, epsilon)
         self._spend("PDP-OP", level)
         self._calibrate(level)
         self._release(normal_equations(features, target, level / level.sum()), rng)
+        return self
+
+    def fit_blocks(self, blocks: Iterable[tuple[ArrayLike, ArrayLike, ArrayLike]]) -> Self:
+        """The same release from blocks that are read once, for tables larger than memory; O(d^2) beside one block.
+
+        Nothing is spent or released before the last block has been read and checked.
+
+        Args:
+            blocks: triples (X, y, epsilon) of shapes (b, d), (b,) or (b, outputs), and (b,) or a number.
+
+        Returns:
+            self; ``privacy_spent_`` has the levels in the order of the blocks.
+
+        Raises:
+            ValueError: as `fit`, or no block, or blocks of different widths.
+
+        Example:
+            >>> X, y, level = np.full((4, 1), 0.5), np.full(4, 0.5), np.array([0.1, 0.2, 0.3, 0.4])
+            >>> model = PersonalizedRidge(1.0, x_norm=1.0, y_bound=1.0, random_state=0)
+            >>> halves = [(X[:2], y[:2], level[:2]), (X[2:], y[2:], level[2:])]
+            >>> model.fit_blocks(halves).privacy_spent_
+            array([0.1, 0.2, 0.3, 0.4])
+
+        Source: Acharya et al. 2024; summation by blocks is this book's.
+        """
+        rng = self._generator()
+        parts: list[NDArray[np.float64]] = []
+        clipped: list[Clipped] = []
+        widths: set[tuple[tuple[int, ...], tuple[int, ...]]] = set()
+
+        def read() -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]]:
+            for X, y, epsilon in blocks:
+                features, target, level = self._read(X, y, epsilon)
+                widths.add((features.shape[1:], target.shape[1:]))
+                if len(widths) > 1:
+                    raise ValueError(f"blocks must have the same columns, got {sorted(widths)} of X and y.")
+                parts.append(level)
+                clipped.append(self.clipped_)
+                yield features, target, level
+
+        self._check_parameters()
+        equations = stream_normal_equations(read())
+        level = np.concatenate(parts)
+        self.clipped_ = Clipped(sum(c.rows for c in clipped), sum(c.labels for c in clipped))
+        self._spend("PDP-OP", level)
+        self._calibrate(level)
+        self._release(equations.scaled(1 / level.sum()), rng)
         return self
 
 
@@ -353,9 +434,9 @@ class UniformDPRidge(OutputPerturbationRidge):
     Source: Chaudhuri, Monteleoni, Sarwate 2011; the baseline of Acharya et al. 2024.
     """
 
-    def fit(self, X: ArrayLike, y: ArrayLike, epsilon: ArrayLike | None = None) -> Self:
+    def fit(self, X: ArrayLike, y: ArrayLike, *, epsilon: ArrayLike | None = None) -> Self:
         """Release coefficients at the smallest level; see `PersonalizedRidge.fit`."""
-        rng = as_generator(self.random_state)
+        rng = self._generator()
         features, target, level = self._read(X, y, epsilon)
         level = np.full(len(level), level.min())
         self._spend("DP-OP(min)", level)
@@ -441,7 +522,7 @@ class SampleDPRidge(OutputPerturbationRidge):
         self.threshold = threshold
         self.variant = variant
 
-    def fit(self, X: ArrayLike, y: ArrayLike, epsilon: ArrayLike | None = None) -> Self:
+    def fit(self, X: ArrayLike, y: ArrayLike, *, epsilon: ArrayLike | None = None) -> Self:
         """Sample people, then release; see `PersonalizedRidge.fit`."""
         if self.variant not in ("repaired", "published"):
             raise ValueError(f'variant must be "repaired" or "published", got {self.variant!r}.')
@@ -450,7 +531,7 @@ class SampleDPRidge(OutputPerturbationRidge):
                 'variant "published" has no guarantee that could stand in a ledger. Use variant="repaired", or '
                 "ledger=None for experiments."
             )
-        rng = as_generator(self.random_state)
+        rng = self._generator()
         features, target, level = self._read(X, y, epsilon)
         t = resolve_threshold(level, self.threshold)
         kept = rng.random(len(level)) < keep_probabilities(level, t)
@@ -516,9 +597,9 @@ class PersonalizedMean(RegressorMixin, Releases):
         self.ledger = ledger
         self.random_state = random_state
 
-    def fit(self, X: ArrayLike, y: ArrayLike, epsilon: ArrayLike | None = None) -> Self:
+    def fit(self, X: ArrayLike, y: ArrayLike, *, epsilon: ArrayLike | None = None) -> Self:
         """Release the mean; X only counts the features."""
-        rng = as_generator(self.random_state)
+        rng = self._generator()
         self._check_range()
         self._check_ledger()
         _, target = read_table(self, X, y, multi_output=False)
@@ -541,9 +622,9 @@ class PersonalizedMean(RegressorMixin, Releases):
 
     def expected_mse(self, X: ArrayLike, y: ArrayLike) -> float:
         """Exact expectation over the noise of the mean squared error; for analysis, not private."""
-        check_is_fitted(self)
+        mean = self._before_noise("_mean")
         target = np.asarray(as_array(y), dtype=np.float64)
-        return float(np.mean((target - self._mean) ** 2) + 2 * self.scale_**2)
+        return float(np.mean((target - mean) ** 2) + 2 * self.scale_**2)
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

@@ -14,7 +14,6 @@ from trustlib.pdp_op.checks import Violation, domain, positive
 from trustlib.pdp_op.estimators import (
     Randomness,
     Releases,
-    as_generator,
     read_features,
     read_table,
 )
@@ -123,7 +122,7 @@ class PersonalizedStatisticsRidge(RegressorMixin, Releases):
         Returns:
             self.
         """
-        rng = as_generator(self.random_state)
+        rng = self._generator()
         alpha = positive("alpha", self.alpha, why="The noisy moments need it to be invertible.")
         diameter = statistics_diameter(x_norm=self.x_norm, y_bound=self.y_bound)
         if self.adjacency != "substitution":
