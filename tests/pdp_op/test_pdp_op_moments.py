@@ -34,10 +34,10 @@ def same(one, two):
 def test_equations_by_hand():
     # weights 1/4 and 3/4: gram = 1/4 * 4 + 3/4 * 1, cross = 1/4 * 2 * 1 + 3/4 * 1 * 3, power = 1/4 + 3/4 * 9
     found = normal_equations([[2.0], [1.0]], [1.0, 3.0], [0.25, 0.75])
-    assert (found.gram.item(), found.cross.item(), found.power) == (1.75, 2.75, 7.0)
+    assert (found.gram.item(), found.cross.item(), found.power) == pytest.approx((1.75, 2.75, 7.0))
     assert (found.weight, found.rows) == (1.0, 2)
     # (1.75 + 0.25) theta = 2.75
-    assert found.solve(0.25).item() == 1.375
+    assert found.solve(0.25).item() == pytest.approx(1.375)
     # loss at theta = 1: 1/4 (1 - 2)^2 + 3/4 (3 - 1)^2 = 3.25
     assert found.loss(np.array([1.0])) == pytest.approx(3.25)
 
@@ -126,6 +126,9 @@ def test_equations_refuse_bad_shapes():
         normal_equations(np.ones((3, 2)), np.ones(2))
     with pytest.raises(ValueError, match=r"weights must have shape \(3,\), got \(2,\)"):
         normal_equations(np.ones((3, 2)), np.ones(3), np.ones(2))
+    for bad in (-0.5, np.nan):
+        with pytest.raises(ValueError, match="weights must be >= 0, got a smallest one of"):
+            normal_equations(np.ones((2, 1)), np.ones(2), [1.0, bad])
     with pytest.raises(ValueError, match="at least one block, got none"):
         stream_normal_equations([])
 
