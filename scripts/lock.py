@@ -19,8 +19,8 @@ HELD = ["torch==2.14.1", "torchvision==0.29.1"]
 
 # Taken from conda-forge by environment.yml; everything else comes through pip, with the same bounds.
 CONDA = {
-    "filelock", "ipython", "ipywidgets", "jsonschema", "matplotlib", "numpy", "pandas", "pillow", "platformdirs", "pooch",
-    "psutil", "pyarrow", "pyyaml", "safetensors", "scikit-learn", "scipy", "seaborn", "tqdm", "typer",
+    "filelock", "ipython", "ipywidgets", "jsonschema", "matplotlib", "numpy", "pandas", "pillow", "platformdirs",
+    "pooch", "psutil", "pyarrow", "pyyaml", "safetensors", "scikit-learn", "scipy", "seaborn", "tqdm", "typer",
 }  # fmt: skip
 
 

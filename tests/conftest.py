@@ -21,7 +21,7 @@ settings.load_profile("house")
 ROOT = Path(__file__).resolve().parent.parent
 
 # Fixture files hold no doctests; collected as modules they would all be called "conftest".
-collect_ignore_glob = ["*/conftest.py"]
+collect_ignore_glob = ["conftest.py", "*/conftest.py"]
 
 
 @pytest.fixture(scope="session")
