@@ -15,16 +15,19 @@ if TYPE_CHECKING:
 
 _CLASS = "trustlib-frames"
 # The style travels inside the widget, because a notebook has no style sheet of its own. Texts take the colour of the
-# page they stand in: the theme of the book, of JupyterLab, or none.
+# page they stand in: the theme of the book, of JupyterLab, or none. In the dark scheme the book's theme would put a
+# light panel under every widget, and a second one under every picture.
 _CSS = f"""<style>
 .{_CLASS} {{
   --jp-widgets-label-color: var(--pst-color-text-base, var(--jp-ui-font-color1, inherit));
   --jp-widgets-readout-color: var(--pst-color-text-base, var(--jp-ui-font-color1, inherit));
   overflow: visible; max-width: 100%;
 }}
-.{_CLASS} .widget-readout {{ min-width: 5em; }}
+.{_CLASS} .widget-readout {{ min-width: 5em; text-align: left; }}
 .{_CLASS} .noUi-handle:focus-visible {{ outline: 3px solid #de8f05; outline-offset: 2px; }}
 .{_CLASS} img {{ display: block; max-width: 100%; height: auto; background: #fff; }}
+html[data-theme=dark] .bd-content div.cell_output .widget-subarea:has(.{_CLASS}) {{ background: none; padding: 0; }}
+html[data-theme=dark] .bd-content div.cell_output .{_CLASS} img {{ background: #fff; }}
 </style>"""
 
 
@@ -42,7 +45,7 @@ class FrameBox(widgets.VBox):
     def __init__(self, view: View, frames: list[Frame]) -> None:
         if (old := _BOXES.pop(view.name, None)) is not None:
             old.dispose()
-        self.controls = [_control(slider) for slider in view.sliders.values()]
+        self.controls = _controls(list(view.sliders.values()))
         self.links: list[widgets.Widget] = []
         self.weight = sum(frame.picture.weight for frame in frames)
         self._shared = {"layout": widgets.Layout(), "style": widgets.HTML().style}
@@ -89,15 +92,19 @@ def image_tag(frame: Frame) -> str:
     )
 
 
-def _control(slider: Slider) -> widgets.SelectionSlider:
-    """The slider widget, with the value written beside it."""
-    return widgets.SelectionSlider(
-        options=[(text, place) for place, text in enumerate(slider.options)],
-        index=slider.first,
-        description=slider.label,
-        style={"description_width": "initial"},
-        layout={"width": "min(100%, 34em)"},
-    )
+def _controls(sliders: list[Slider]) -> list[widgets.SelectionSlider]:
+    """The slider widgets, their labels equally wide, with the value written beside each."""
+    width = f"{max(len(slider.label) for slider in sliders) * 0.55 + 1:.0f}em"
+    return [
+        widgets.SelectionSlider(
+            options=[(text, place) for place, text in enumerate(slider.options)],
+            index=slider.first,
+            description=slider.label,
+            style={"description_width": width},
+            layout={"width": "min(100%, 40em)"},
+        )
+        for slider in sliders
+    ]
 
 
 def _close(widget: widgets.Widget) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PAGE_BYTES = 2_500_000  # pictures behind all sliders of one page, as they lie in its HTML
-FRAME_DPI = 100
+FRAME_DPI = 144
 _MOST = 500  # pictures behind the sliders of one view
 
 
