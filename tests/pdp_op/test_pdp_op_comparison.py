@@ -23,6 +23,7 @@ from trustlib.pdp_op import (
     best_lambda,
     compare,
     equal_levels,
+    loss_moments,
     method_losses,
     noise_rate,
     null_losses,
@@ -141,6 +142,31 @@ def test_sampling_at_the_threshold_of_everybody_is_the_uniform_method(problem):
         found = method_losses(method, trial, problem, settings)
         np.testing.assert_allclose(found.mean, own.mean)
         np.testing.assert_allclose(found.std, own.std)
+
+
+@pytest.mark.parametrize(("variant", "word"), [("sample", "max"), ("sample", "mean"), ("repaired", "max")])
+def test_sampled_losses_follow_the_law_of_total_variance(problem, variant, word):
+    settings = plan(lambdas=(3.0,), n_kept=5)
+    trial, again = (next(trials(problem, settings)) for _ in range(2))
+    found = method_losses(f"{variant}_{word}", trial, problem, settings)
+    threshold = trial.epsilon.max() if word == "max" else trial.epsilon.mean()
+    chance = np.minimum(np.expm1(trial.epsilon) / np.expm1(threshold), 1.0)
+    means, variances = [], []
+    for _ in range(5):
+        kept = again.rng.random(160) < chance
+        size = 160 if variant == "repaired" else kept.sum()
+        theta = np.linalg.solve(
+            trial.X[kept].T @ trial.X[kept] / size + 3.0 * np.eye(problem.dim),
+            trial.X[kept].T @ trial.y[kept] / size,
+        )
+        rate = noise_rate(np.full(size, threshold), 3.0, x_norm=problem.x_norm, y_bound=1.0, bounds="paper")
+        one = loss_moments(theta[None], [rate], trial.test)
+        means.append(one.mean[0])
+        variances.append(one.std[0] ** 2)
+    assert found.mean[0] == pytest.approx(np.mean(means))
+    # the mean of the variances and the variance of the means, which is not negligible here
+    assert found.std[0] ** 2 == pytest.approx(np.mean(variances) + np.var(means), rel=1e-9)
+    assert np.var(means) > 1e-6 * np.mean(variances)
 
 
 def test_no_privacy_means_no_noise_and_the_least_loss(problem):
