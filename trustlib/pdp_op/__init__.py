@@ -45,17 +45,13 @@ from trustlib.pdp_op.comparison import (
     two_point_levels,
     with_preferences,
 )
-from trustlib.pdp_op.estimators import (
-    OutputPerturbationRidge,
-    PersonalizedMean,
-    PersonalizedRidge,
-    SampleDPRidge,
-    UniformDPRidge,
-)
+from trustlib.pdp_op.estimators import PersonalizedRidge, UniformDPRidge
 from trustlib.pdp_op.evidence import Evidence, gain_map
 from trustlib.pdp_op.marginal import marginal_value
+from trustlib.pdp_op.means import PersonalizedMean
 from trustlib.pdp_op.moments import LossMoments, loss_moments, noise_covariance
 from trustlib.pdp_op.normal_equations import NormalEquations, normal_equations, stream_normal_equations
+from trustlib.pdp_op.output_perturbation import OutputPerturbationRidge
 from trustlib.pdp_op.planning import (
     capped_levels,
     excess_bound,
@@ -69,6 +65,7 @@ from trustlib.pdp_op.planning import (
 from trustlib.pdp_op.preferences import ALAGGAN, NIU, Preferences, draw_epsilons, keep_probabilities
 from trustlib.pdp_op.published import INSURANCE_LOSSES, published_comparison
 from trustlib.pdp_op.references import ConstantPredictor, RidgeReference
+from trustlib.pdp_op.sampling import SampleDPRidge
 from trustlib.pdp_op.substitutions import corner_records, substitution_losses
 from trustlib.pdp_op.sufficient_statistics import PersonalizedStatisticsRidge, statistics_diameter
 from trustlib.pdp_op.synthetic import Synthetic, draw_synthetic

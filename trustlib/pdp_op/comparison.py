@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 
 from trustlib.pdp_op.calibration import Bounds, check_bounds, noise_rate
 from trustlib.pdp_op.checks import as_array
-from trustlib.pdp_op.estimators import resolve_threshold
 from trustlib.pdp_op.moments import LossMoments, loss_moments
 from trustlib.pdp_op.normal_equations import NormalEquations, normal_equations
-from trustlib.pdp_op.preferences import Preferences, keep_probabilities
+from trustlib.pdp_op.preferences import Preferences, keep_probabilities, resolve_threshold
 from trustlib.privacy import sample_l2_laplace
 
 if TYPE_CHECKING:

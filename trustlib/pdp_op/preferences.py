@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -156,3 +157,20 @@ def keep_probabilities(epsilon: ArrayLike, threshold: float) -> NDArray[np.float
     array = levels(epsilon)
     ratio = np.exp(np.minimum(array - threshold, 0.0)) * np.expm1(-array) / np.expm1(-threshold)
     return np.where(array >= threshold, 1.0, ratio)
+
+
+def resolve_threshold(epsilon: NDArray[np.float64], threshold: Literal["max", "mean"] | float) -> float:
+    """The level t that a threshold stands for.
+
+    Raises:
+        ValueError: an unknown word or a level that is not > 0.
+
+    Example:
+        >>> resolve_threshold(np.array([0.2, 0.4]), "max")
+        0.4
+    """
+    if isinstance(threshold, str):
+        if threshold not in ("max", "mean"):
+            raise ValueError(f'threshold must be "max", "mean" or a level > 0, got {threshold!r}.')
+        return float(epsilon.max() if threshold == "max" else epsilon.mean())
+    return positive("threshold", threshold, why="It is a privacy level.")

@@ -11,8 +11,8 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
 from trustlib.pdp_op.checks import levels, non_negative
-from trustlib.pdp_op.estimators import check_offset, read_features, read_table
 from trustlib.pdp_op.normal_equations import normal_equations
+from trustlib.pdp_op.releases import check_offset, read_features, read_table
 
 
 class RidgeReference(MultiOutputMixin, RegressorMixin, BaseEstimator):

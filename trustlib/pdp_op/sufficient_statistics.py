@@ -11,13 +11,13 @@ from sklearn.base import RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
 from trustlib.pdp_op.checks import Violation, domain, positive
-from trustlib.pdp_op.estimators import (
+from trustlib.pdp_op.normal_equations import normal_equations
+from trustlib.pdp_op.releases import (
     Randomness,
     Releases,
     read_features,
     read_table,
 )
-from trustlib.pdp_op.normal_equations import normal_equations
 from trustlib.privacy import PrivacyLedger, sample_l2_laplace
 
 
