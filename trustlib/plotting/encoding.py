@@ -49,7 +49,9 @@ class Picture:
 
 
 def render(figure: Figure, *, format: Format = "png", dpi: float = DPI) -> bytes:
-    """The bytes of a figure: no time stamp, no version, the same for the same figure.
+    """The bytes of a figure: no time stamp, no version, equal for figures that are made alike.
+
+    A figure with a constrained layout can move by a pixel each time it is drawn; render it once.
 
     Args:
         figure: the figure; it stays open.

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.text import Text
 
 _ABBREVIATIONS = re.compile(
-    r"\b(?:e\.g|i\.e|et al|cf|vs|resp|approx|figs?|eqs?|secs?|tab|no)\.", re.IGNORECASE
+    r"\b(?:e\.g|i\.e|et al|cf|vs|resp|approx|figs?|eqs?|secs?|tab)\.|\bno\.(?=\s*\d)", re.IGNORECASE
 )
 _END = re.compile(r"[.!?][\"')\]]*(?:\s+|$)")
 
@@ -119,7 +119,7 @@ def check_texts(name: str, caption: str, alt: str) -> None:
 
 
 def check_figure(figure: Figure, name: str) -> None:
-    """Refuse a figure that cannot be read."""
+    """Refuse a figure that cannot be read; it was rendered before, so that everything has its place."""
     from matplotlib.text import Text
 
     if figure.get_figwidth() > WIDTH + 1e-6:
@@ -197,7 +197,8 @@ def _words(text: str) -> str:
 def _shows_ticks(axes: Axes, which: str) -> bool:
     """Whether an axis is visible and has tick labels."""
     axis: Any = getattr(axes, f"{which}axis", None)
-    if axis is None or not (axes.get_visible() and axes.axison and axis.get_visible()):
+    seen = getattr(axes, "_axis3don", axes.axison)  # axes in three dimensions keep it under another name
+    if axis is None or not (axes.get_visible() and seen and axis.get_visible()):
         return False
     shown = axis.get_tick_params(which="major")
     sides = ("labelbottom", "labeltop") if which == "x" else ("labelleft", "labelright")
@@ -218,11 +219,13 @@ def _labels_beside(figure: Figure, axes: Axes, which: str) -> list[str]:
     here = axes.get_subplotspec()
     if here is None:
         return []
-    span = "colspan" if which == "x" else "rowspan"
+    span, axis = ("colspan", "xaxis") if which == "x" else ("rowspan", "yaxis")
+    side = getattr(axes, axis).get_label_position()  # a second axis on the right has its own quantity
     return [
         getattr(other, f"get_{which}label")()
         for other in figure.axes
         if (there := other.get_subplotspec()) is not None
         and there.get_gridspec() is here.get_gridspec()
         and getattr(there, span) == getattr(here, span)
+        and getattr(other, axis).get_label_position() == side
     ]

@@ -48,9 +48,12 @@ class FrameBox(widgets.VBox):
         self.controls = _controls(list(view.sliders.values()))
         self.links: list[widgets.Widget] = []
         self.weight = sum(frame.picture.weight for frame in frames)
-        self._shared = {"layout": widgets.Layout(), "style": widgets.HTML().style}
-        self.stack = self._stack(iter(frames))
         style = widgets.HTML(_CSS, layout=widgets.Layout(display="none"))
+        self._shared = {
+            "layout": widgets.Layout(),
+            "style": style.style,
+        }  # one for all pictures, to keep pages light
+        self.stack = self._stack(iter(frames))
         super().__init__([style, *self.controls, self.stack])
         self.add_class(_CLASS)
         _BOXES[view.name] = self

@@ -211,7 +211,6 @@ def frames(
     figures = [view.figure(values) for values in chosen]
     _check_new(figures, name)
     common = fix_limits(figures) if limits == "common" else None
-    fallback = render(figures[view.first()])
     made = list(_weighed(view, figures, chosen, common, others=player.weight_of_others(name)))
     _check_sizes(made, name)
     box = player.FrameBox(view, made)
@@ -221,7 +220,7 @@ def frames(
     mime = "application/vnd.jupyter.widget-view+json"
     bundle = {
         mime: {"version_major": 2, "version_minor": 0, "model_id": box.model_id},
-        "image/png": fallback,
+        "image/png": render(figures[view.first()]),
     }
     size = {"image/png": {"width": first.picture.width, "height": first.picture.height}}
     emit(bundle, size, name=name, caption=caption, alt=first.alt)
