@@ -1,7 +1,8 @@
 // Runs between require.js and the widget player (embed-amd.js), on pages with widgets. Three gaps are closed:
 // 1. the player looks for its icon fonts beside the page; they lie beside the player;
 // 2. the player typesets labels by the interface of MathJax 2; the book has MathJax 3;
-// 3. slider handles have no accessible name; the label beside them becomes it.
+// 3. slider handles have no accessible name and speak positions; the label and the value beside them are what a screen
+//    reader says, followed by the description of the new picture. The value is no field: typing there changes nothing.
 (() => {
   const script = document.currentScript;
   const player = new URL(`${script.dataset.player}/`, script.src).href;
@@ -28,11 +29,24 @@
     };
   }
 
-  const name = () => {
+  const set = (element, attribute, value) => {
+    if (value && element.getAttribute(attribute) !== value) element.setAttribute(attribute, value);
+  };
+  const text = (slider, part) => slider?.querySelector(part)?.textContent.trim();
+  const describe = () => {
     for (const handle of document.querySelectorAll(".noUi-handle")) {
-      const label = handle.closest(".widget-inline-hbox")?.querySelector(".widget-label")?.textContent.trim();
-      if (label) handle.setAttribute("aria-label", label);
+      const slider = handle.closest(".widget-inline-hbox");
+      set(handle, "aria-label", text(slider, ".widget-label"));
+      set(handle, "aria-valuetext", text(slider, ".widget-readout"));
+    }
+    for (const view of document.querySelectorAll(".trustlib-frames")) {
+      set(view.lastElementChild, "aria-live", "polite");
+      for (const readout of view.querySelectorAll(".widget-readout")) set(readout, "contenteditable", "false");
     }
   };
-  new MutationObserver(name).observe(document.documentElement, { childList: true, subtree: true });
+  new MutationObserver(describe).observe(document.documentElement, {
+    childList: true,
+    subtree: true,
+    attributeFilter: ["aria-valuetext", "contenteditable"],
+  });
 })();

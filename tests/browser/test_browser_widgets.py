@@ -105,6 +105,21 @@ def test_mathematics_in_text_and_in_labels_of_sliders(one_page, visit):
     assert (visit.errors, visit.failed) == ([], [])
 
 
+def test_a_screen_reader_hears_values_and_the_new_picture(one_page, visit):
+    page = visit.open(one_page)
+    view = page.locator(".trustlib-frames")
+    first, second = view.locator(".noUi-handle").all()
+    assert second.get_attribute("aria-valuetext") == "4"
+    visit.press(view, second, "ArrowRight")
+    assert second.get_attribute("aria-valuetext") == "5"  # the value, not position 1
+    assert first.get_attribute("aria-valuetext") == "1"
+    picture = page.locator(".trustlib-frames [aria-live=polite] img")
+    assert picture.get_attribute("alt").endswith(": 1, second: 5.")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") != "widget-readout"
+    assert (visit.errors, visit.failed) == ([], [])
+
+
 def test_blocked_network_is_seen(one_page, visit):
     page = visit.open(one_page)
     page.evaluate("fetch('https://far.example/x.js').catch(() => 1)")
