@@ -155,8 +155,8 @@ def test_effectiveness_is_relative_to_the_private_mean(problem, plan):
     strong = Problem(X, (X[:, 0] - X[:, 1]) / 2, x_norm=2**0.5, y_bound=1.0, y_range=(-1.0, 1.0))
     own, permuted = evidence.effectiveness(strong, replace(plan, lambdas=(0.1,), bounds="tight"))
     assert own.max() < 0.5
-    # nothing to learn from permuted targets, and the noise is paid all the same
-    assert permuted.min() > 1.0
+    # nothing to learn from permuted targets: 1 up to chance correlation, sqrt(2 features / 800 test rows) = 0.05
+    assert permuted.min() > 0.95
 
 
 def test_tight_bounds_keep_the_guarantee_and_a_quartered_one_does_not():

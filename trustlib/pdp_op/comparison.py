@@ -188,14 +188,14 @@ def trials(
     if not 1 <= n_train <= n - n_test:
         raise ValueError(f"n_train must lie in [1, {n - n_test}] for {n} rows, got {n_train}.")
     for split in range(plan.n_splits):
-        rng = np.random.default_rng([plan.seed, split])
+        rng = np.random.default_rng([plan.seed, 0, split])
         order = rng.permutation(n)
         rows, train = order[:n_test], order[n_test : n_test + n_train]
         test = normal_equations(problem.X[rows], problem.y[rows])
         X, y, mean = problem.X[train], problem.y[train], float(problem.y[rows].mean())
         y = rng.permutation(y) if permute else y
         for draw in range(plan.n_draws):
-            source = np.random.default_rng([plan.seed, split, draw])
+            source = np.random.default_rng([plan.seed, 1, split, draw])
             epsilon = plan.preferences.draw(n_train, rng=source)
             epsilon = epsilon if change is None else change(epsilon)
             yield Trial(split, draw, X, y, test, mean, epsilon, source)

@@ -170,7 +170,7 @@ def plan_lambda(
 
     ``noise`` is the largest expected increase of the squared error through noise, (d+1)/eta^2 * R^2, over all data of
     the domain; ``shrinkage`` the largest norm that the coefficients can have. Small lambda leaves room for the signal
-    and pays in noise; where ``noise`` exceeds y_bound^2 the model must be worse than predicting zero could ever be.
+    and pays in noise; where ``noise`` exceeds y_bound^2 no usefulness is guaranteed, whatever the data.
 
     Args:
         epsilon: levels, shape (n,), > 0.

@@ -52,7 +52,7 @@ def published_comparison(problem: Problem, plan: Plan) -> pd.DataFrame:
     evaluation = normal_equations(problem.X[test], problem.y[test])
     found: dict[str, list[np.ndarray]] = {m: [] for m in COLUMNS[:3]}
     for draw in range(plan.n_splits * plan.n_draws):
-        rng = np.random.default_rng([plan.seed, SPLIT_SEED, draw])
+        rng = np.random.default_rng([plan.seed, 2, draw])
         level = plan.preferences.draw(len(train), rng=rng)
         mean = float(problem.y[test].mean())
         trial = Trial(0, draw, problem.X[train], problem.y[train], evaluation, mean, level, rng)

@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from trustlib.pdp_op.checks import as_array, levels
-from trustlib.privacy import PersonalizedDP, PrivacyLedger
+from trustlib.privacy import PersonalizedDP, PrivacyLedger, PureDP
 
 Randomness = int | np.random.Generator | None
 
@@ -125,7 +125,8 @@ class Releases(BaseEstimator):
             )
         ledger.spend(label, PersonalizedDP(level), relation="substitution")
         self.ledger_ = ledger
-        self.privacy_spent_ = np.sum(_personal(ledger), axis=0)
+        pure = sum(entry.budget.epsilon for entry in ledger.entries if isinstance(entry.budget, PureDP))
+        self.privacy_spent_ = np.sum(_personal(ledger), axis=0) + pure
 
 
 def _personal(ledger: PrivacyLedger) -> list[NDArray[np.float64]]:
