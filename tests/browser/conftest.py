@@ -6,16 +6,12 @@ The book that is looked at lies in ``_build/html``, where ``make book`` puts it,
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "microsoft-edge")
-MAC = "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"
-OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 LOCAL = ("file:", "data:", "blob:", "about:", "http://localhost:", "http://127.0.0.1:")
 PATIENCE = 60_000  # ms: for machines with other work, never asserted on
 PICTURES = """view => [...view.querySelectorAll("img")].filter(i => i.offsetParent && i.naturalWidth).map(i => i.src)"""
@@ -65,22 +61,6 @@ class Visit:
         moved = f"([view, old]) => {{ const now = ({PICTURES})(view); return now.length && now[0] !== old; }}"
         self.page.wait_for_function(moved, arg=[view.element_handle(), before[0]])
         return before, self.pictures(view)
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
-    """Any Chromium or Chrome of this machine, or Playwright's own; a counted skip where there is none."""
-    sync_api = pytest.importorskip("playwright.sync_api", reason="browser: the package playwright is missing")
-    found = next(filter(None, map(shutil.which, NAMES)), MAC if Path(MAC).exists() else None)
-    with sync_api.sync_playwright() as playwright:
-        try:
-            running = playwright.chromium.launch(executable_path=found, args=OPTIONS)
-        except sync_api.Error as reason:
-            if found:
-                raise
-            pytest.skip(f"browser: no Chromium or Chrome on this machine ({str(reason).splitlines()[0]})")
-        yield running
-        running.close()
 
 
 @pytest.fixture

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-
 import pytest
 
 from trustlib.claims import check, ledger, ledger_html, ledger_markdown, load_claims, not_tested
@@ -102,29 +100,21 @@ def test_markdown_is_one_line_per_claim(content, write, results):
 
 
 @pytest.mark.browser
-def test_filters_in_a_browser_without_network(path, results, tmp_path):
-    programs = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-    program = next(filter(None, map(shutil.which, programs)), None)
-    sync_api = pytest.importorskip("playwright.sync_api", reason="browser: Playwright is not installed")
-    if program is None:
-        pytest.skip("browser: neither Chromium nor Chrome is installed")
+def test_filters_in_a_browser_without_network(browser, path, results, tmp_path):
     file = tmp_path / "ledger.html"
     body = ledger_html(ledger(load_claims(path), results), link=link)
     file.write_text(f"<!doctype html><meta charset='utf-8'><title>Ledger</title>{body}", "utf-8")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        page = browser.new_page()
-        page.goto(file.as_uri())
-        shown = page.locator("tbody tr:visible")
-        assert shown.count() == 4
-        page.select_option("select[name=verdict]", "not tested")
-        assert shown.count() == 3
-        page.select_option("select[name=paper]", "toy")
-        assert page.locator("output").inner_text() == "2 of 4 claims"
-        page.select_option("select[name=origin]", "ours")
-        assert shown.first.get_attribute("id") == "claim-toy-2"
-        quiet = browser.new_context(java_script_enabled=False).new_page()
-        quiet.goto(file.as_uri())
-        assert quiet.locator("tbody tr:visible").count() == 4
-        assert not quiet.locator("form").is_visible()
-        browser.close()
+    page = browser.new_page()
+    page.goto(file.as_uri())
+    shown = page.locator("tbody tr:visible")
+    assert shown.count() == 4
+    page.select_option("select[name=verdict]", "not tested")
+    assert shown.count() == 3
+    page.select_option("select[name=paper]", "toy")
+    assert page.locator("output").inner_text() == "2 of 4 claims"
+    page.select_option("select[name=origin]", "ours")
+    assert shown.first.get_attribute("id") == "claim-toy-2"
+    quiet = browser.new_context(java_script_enabled=False).new_page()
+    quiet.goto(file.as_uri())
+    assert quiet.locator("tbody tr:visible").count() == 4
+    assert not quiet.locator("form").is_visible()

@@ -17,13 +17,15 @@ def sslmem_from_alignment(
 ) -> Floats:
     """How much better encoder f aligns the views of a point than reference g, which never saw it.
 
-    m = E_g L_A(g, x) - E_f L_A(f, x), then by name
-    none:   m, unbounded, in units of the distance;
-    range:  m / (max m - min m) over the scored points: not centred, decided by two extreme points and by
-            which points are pooled, and inside [-1, 1] only if both signs occur ({1, 1.1} become {10, 11});
-    ratio:  m / (E_f L_A + E_g L_A), in [-1, 1], 0/0 = 0, changes sign when f and g are swapped; unchanged
-            by a scale common to f and g;
-    maxmax: L_A(g)/max L_A(g) - L_A(f)/max L_A(f), then divided by its maximum: another *ranking* than m.
+    m = E_g L_A(g, x) - E_f L_A(f, x), then by name:
+
+    - none: m, unbounded, in units of the distance;
+    - range: m / (max m - min m) over the scored points: not centred, decided by two extreme points and by
+      which points are pooled, and inside [-1, 1] only if both signs occur ({1, 1.1} become {10, 11});
+    - ratio: m / (E_f L_A + E_g L_A), in [-1, 1], 0/0 = 0, changes sign when f and g are swapped; unchanged
+      by a scale common to f and g;
+    - maxmax: L_A(g)/max L_A(g) - L_A(f)/max L_A(f), then divided by its maximum: another ranking than m.
+
     They are different numbers: name the one you use in every table.
 
     Args:
