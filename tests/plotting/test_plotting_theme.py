@@ -33,6 +33,7 @@ def test_theme_is_white_sharp_and_readable():
     sizes = ["axes.titlesize", "axes.labelsize", "xtick.labelsize", "ytick.labelsize", "legend.fontsize"]
     assert min(settings[name] for name in sizes) >= MIN_POINTS
     assert settings["axes.grid"] is True  # whitegrid
+    assert settings["image.cmap"] == "viridis"  # seaborn alone would take "rocket"
     assert settings["font.sans-serif"] == ["DejaVu Sans"]  # the font that matplotlib ships
 
 

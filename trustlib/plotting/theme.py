@@ -76,8 +76,6 @@ def use_theme() -> None:
             "figure.figsize": (6.4, 3.6),
             "figure.dpi": DPI,
             "savefig.dpi": DPI,
-            "figure.facecolor": "white",
-            "axes.facecolor": "white",
             "savefig.facecolor": "white",
             "figure.constrained_layout.use": True,
             "font.sans-serif": ["DejaVu Sans"],
