@@ -36,16 +36,17 @@ class Normalize(nn.Module):
 class Encoder(nn.Module):
     """A network from images in [0, 1] to features.
 
-    ``encoder(x)`` (B, C, H, W) to (B, D) with D = ``feature_dim``; ``encoder.dense(x)`` to a map (B, D', h, w).
+    ``encoder(x)`` maps (B, C, H, W) to (B, D), with ``feature_dim`` for D; ``encoder.dense(x)`` gives a map
+    (B, D', h, w).
 
     Args:
         name: of the backbone.
         body: the network.
-        feature_dim: D.
+        feature_dim: number of features.
         normalize: what happens to pixels first.
     """
 
-    def __init__(self, name: str, body: nn.Module, *, feature_dim: int, normalize: Normalize) -> None:
+    def __init__(self, name: str, body: nn.Module, *, feature_dim: int, normalize: nn.Module) -> None:
         super().__init__()
         self.name, self.feature_dim = name, feature_dim
         self.normalize, self.body = normalize, body

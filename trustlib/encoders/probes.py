@@ -43,7 +43,7 @@ def linear_probe(
 ) -> Probe:
     """Multinomial logistic regression on frozen features, to its optimum: no seed, no learning rate.
 
-    minimise mean cross-entropy + weight_decay / 2 |W|^2 over features standardised with the mean and standard
+    minimise mean cross-entropy + weight_decay / 2 * sum(W**2) over features standardised with the mean and standard
     deviation of the training features; L-BFGS in float64.
 
     Args:
