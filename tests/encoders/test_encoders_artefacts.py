@@ -52,7 +52,7 @@ def test_card_says_what_was_done(tmp_path):
     assert card["recipe"] == recipe_of().to_dict()
     assert card["losses"] == result.losses.tolist()
     assert card["data_shape"] == [20, 3, 16, 16]
-    assert set(card["versions"]) == {"torch", "torchvision", "numpy", "python"}
+    assert set(card["versions"]) == {"torch", "torchvision", "timm", "lightly", "numpy", "python"}
     assert card["rebuilt_because"] is None
     assert card["seconds"] > 0
     assert card["device"] == "cpu"

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -275,6 +276,59 @@ def test_recipe_round_trip_and_hash():
     }  # fmt: skip
     assert len(hashes) == 5
     assert recipe.hash() == replace(recipe).hash()
+
+
+def test_options_are_plain_values():
+    recipe = recipe_of(backbone_options={"widths": (4, 4, 8, 8, 8)})
+    assert recipe.backbone_options == {"widths": [4, 4, 8, 8, 8]}
+    assert Recipe.from_dict(recipe.to_dict()) == recipe
+    assert equal(train(recipe, pixels_of()), train(recipe_of(), pixels_of()))
+    with pytest.raises(TypeError, match="method_options must hold numbers, texts and lists"):
+        recipe_of(method_options={"temperature": torch.ones(1)})
+
+
+def test_read_only_files_can_be_trained_on(tmp_path):
+    np.save(tmp_path / "pixels.npy", pixels_of())
+    mapped = np.load(tmp_path / "pixels.npy", mmap_mode="r")
+    assert equal(train(recipe_of(), mapped), train(recipe_of(), pixels_of()))
+
+
+def test_one_private_step_with_opacus():
+    from opacus import GradSampleModule
+    from opacus.optimizers import DPOptimizer
+
+    from trustlib.encoders import PerExample, view_keys
+
+    recipe = recipe_of("simsiam", norm="group", private=True)
+    module = PerExample(make_method(recipe, size=16, channels=3, n_classes=None))
+    wrapped = GradSampleModule(module, loss_reduction="sum")
+    optimizer = DPOptimizer(
+        torch.optim.SGD(module.parameters(), lr=1.0), noise_multiplier=0.0, max_grad_norm=0.01,
+        expected_batch_size=4, loss_reduction="sum", generator=torch.Generator().manual_seed(0),
+    )  # fmt: skip
+    before = [p.detach().clone() for p in module.parameters()]
+    keys = view_keys(0, np.arange(4), 0)
+    pair = [
+        recipe.augment.keyed(torch.from_numpy(pixels_of(4)), view_keys(0, np.arange(4), v)) for v in (0, 1)
+    ]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # opacus registers full backward hooks on inputs without gradients
+        wrapped(torch.stack(pair, dim=1), None, torch.from_numpy(keys)).sum().backward()
+    optimizer.step()
+    # without noise the step is a sum of four gradients clipped to 0.01: no longer than 0.04 in all
+    moved = sum(
+        float((p.detach() - b).square().sum()) for p, b in zip(module.parameters(), before, strict=True)
+    )
+    assert 0 < moved**0.5 <= 0.04 * 1.001
+
+
+@pytest.mark.gpu
+def test_a_gpu_sees_the_same_views():
+    if not torch.cuda.is_available():
+        pytest.skip("needs a CUDA device")
+    one, two = train(recipe_of(), pixels_of()), train(recipe_of(), pixels_of(), device="cuda")
+    assert two.losses[0] == pytest.approx(one.losses[0], abs=1e-3)
+    assert next(two.encoder.parameters()).device.type == "cuda"
 
 
 def test_code_version_ignores_words_and_notices_code():

@@ -171,7 +171,10 @@ def _store(
         "losses": result.losses.tolist(),
         "seconds": result.seconds,
         "device": str(next(result.encoder.parameters()).device),
-        "versions": {name: importlib.metadata.version(name) for name in ("torch", "torchvision", "numpy")}
+        "versions": {
+            name: importlib.metadata.version(name)
+            for name in ("torch", "torchvision", "timm", "lightly", "numpy")
+        }
         | {"python": platform.python_version()},
         "rebuilt_because": reason,
         "probe": None,

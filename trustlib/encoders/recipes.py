@@ -53,6 +53,7 @@ class Recipe:
 
     Raises:
         ValueError: a number or name out of range.
+        TypeError: options that cannot be written as JSON.
 
     Example:
         >>> recipe = Recipe(method="simclr", backbone="small_conv", steps=10, batch_size=8)
@@ -99,6 +100,13 @@ class Recipe:
             raise ValueError(f"warmup is a share of the steps in [0, 1), got {self.warmup}")
         if self.clip_norm is not None and not self.clip_norm > 0:
             raise ValueError(f"clip_norm must be > 0 or None, got {self.clip_norm}")
+
+        for name in ("backbone_options", "method_options"):
+            try:
+                plain = json.loads(json.dumps(dict(getattr(self, name))))
+            except TypeError as error:
+                raise TypeError(f"{name} must hold numbers, texts and lists of them: {error}") from error
+            object.__setattr__(self, name, plain)  # lists for tuples, so that a stored recipe equals this one
 
     def to_dict(self) -> dict[str, Any]:
         """All fields as plain values."""

@@ -45,7 +45,8 @@ def evaluating(*models: nn.Module, gradients: bool = False) -> Iterator[None]:
         stack.enter_context(torch.set_grad_enabled(gradients))
         for model in models:
             for module in model.modules():
-                stack.callback(setattr, module, "training", module.training)
+                for flag in ("training", "_is_full_backward_hook"):
+                    stack.callback(setattr, module, flag, getattr(module, flag))
                 for name in _HOOKS:
                     hooks = getattr(module, name)
                     stack.callback(_restore, hooks, dict(hooks))
@@ -65,7 +66,10 @@ def _restore(hooks: dict, before: dict) -> None:
 
 
 class Taps(Mapping[str, Any]):
-    """Responses of the last forward pass by layer name; made by `tap_layers`."""
+    """Responses of the last forward pass by layer name; made by `tap_layers`.
+
+    A pass starts when the model itself is called. Call `clear` between calls of its other methods.
+    """
 
     def __init__(self, layers: Sequence[str]) -> None:
         self.layers = tuple(layers)

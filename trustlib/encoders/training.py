@@ -1,7 +1,8 @@
 """One training loop for all methods: no state besides weights and optimiser, so it can stop anywhere and go on.
 
 Order of images, views, masks and Dropout are functions of (seed, step, image). A run that is killed and continued
-from its checkpoint therefore ends, on a CPU, with bit for bit the weights of an uninterrupted run.
+from its checkpoint therefore ends, on a CPU and with as many threads, with bit for bit the weights of an
+uninterrupted run.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import copy
 import os
 import sys
 import time
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -73,7 +75,7 @@ class TrainingData:
         cls, recipe: Recipe, pixels: Any, labels: ArrayLike | None, index: ArrayLike | None
     ) -> TrainingData:
         """Data as tensors; refuses what does not fit the recipe."""
-        images = pixels if isinstance(pixels, Tensor) else torch.from_numpy(np.asarray(pixels))
+        images = pixels if isinstance(pixels, Tensor) else _shared(np.asarray(pixels))
         if images.ndim != 4 or images.shape[1] not in (1, 3) or images.shape[2] != images.shape[3]:
             raise ValueError(f"pixels must be square images (n, 1 or 3, S, S), got {tuple(images.shape)}")
         if images.dtype != torch.uint8 and not images.is_floating_point():
@@ -96,6 +98,13 @@ class TrainingData:
     def n_classes(self) -> int | None:
         """One more than the greatest label."""
         return None if self.labels is None else int(self.labels.max()) + 1
+
+
+def _shared(pixels: NDArray[Any]) -> Tensor:
+    """A tensor on the memory of an array, which may be a read-only file: nothing here writes to it."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return torch.from_numpy(pixels)
 
 
 def make_method(recipe: Recipe, *, size: int, channels: int, n_classes: int | None) -> Method:
