@@ -128,6 +128,27 @@ def test_small_stem_keeps_the_resolution():
             assert encoder.dense(torch.rand(1, 3, 32, 32)).shape == (1, 512, 4, 4)
 
 
+def test_published_weights_come_with_their_normalisation(monkeypatch):
+    """Without a network: the libraries are asked for published weights, and give random ones."""
+    import timm
+    from torchvision import models
+
+    asked = []
+    create, get = timm.create_model, models.get_model
+    monkeypatch.setattr(
+        timm, "create_model", lambda name, pretrained, **k: asked.append(pretrained) or create(name, **k)
+    )
+    monkeypatch.setattr(
+        models, "get_model", lambda name, weights, **k: asked.append(weights) or get(name, **k)
+    )
+    vit = backbone("timm:vit_tiny_patch16_224", size=64, pretrained=True, options={"depth": 1})
+    resnet = backbone("torchvision:resnet18", size=64, pretrained=True)
+    assert asked == [True, "DEFAULT"]
+    np.testing.assert_allclose(vit.normalize.mean.flatten(), [0.5, 0.5, 0.5])  # this model's own
+    np.testing.assert_allclose(resnet.normalize.mean.flatten(), [0.485, 0.456, 0.406])
+    np.testing.assert_allclose(resnet.normalize.std.flatten(), [0.229, 0.224, 0.225])
+
+
 @pytest.mark.parametrize(
     ("name", "options", "match"),
     [
