@@ -145,12 +145,19 @@ def test_the_kernel_finds_data_that_the_caller_named_relatively(tmp_path, monkey
 def test_an_interrupted_run_keeps_what_ran(project_of):
     project = project_of({"first": [*TINY, ("code", "import time\ntime.sleep(60)")]})
     command = [str(Path(sys.executable).parent / "trustlib"), "run", "first", "--out", "made/out.ipynb"]
-    process = subprocess.Popen(command, cwd=project.root, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 30
-    while not any("6 paper" in p.read_text() for p in (project.root / "made").glob(".out.*.part.ipynb")):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=30)
+    # a suite that runs in the background inherits an ignored SIGINT; the run must get the default back
+    process = subprocess.Popen(
+        command, cwd=project.root, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
+    try:
+        deadline = time.monotonic() + 120
+        while not any("6 paper" in p.read_text() for p in (project.root / "made").glob(".out.*.part.ipynb")):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=120)
+    finally:
+        process.kill()
     assert process.returncode == 130, said
     assert files(project) == ["out.failed.ipynb"]
