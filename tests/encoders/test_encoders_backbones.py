@@ -95,6 +95,18 @@ def test_vit_sees_where_patches_are():
         )
 
 
+def test_vit_can_represent_an_image_by_its_patches():
+    x = torch.rand(2, 3, 16, 16)
+    mean = backbone("small_vit", size=16, options={"dim": 16, "depth": 1, "pool": "mean"}).eval()
+    token = backbone("small_vit", size=16, options={"dim": 16, "depth": 1}).eval()
+    with torch.no_grad():
+        torch.testing.assert_close(mean(x), mean.dense(x).mean(dim=(2, 3)))
+        torch.testing.assert_close(token.dense(x), mean.dense(x))
+        assert not torch.allclose(token(x), mean(x), atol=1e-3)
+    with pytest.raises(ValueError, match="pool must be cls or mean, got 'max'"):
+        backbone("small_vit", options={"pool": "max"})
+
+
 def test_weights_follow_the_seed_and_nothing_else():
     torch.rand(1)
     state = torch.get_rng_state()

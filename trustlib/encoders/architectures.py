@@ -231,6 +231,8 @@ class SmallViT(nn.Module):
         heads: of the attention; divides ``dim``.
         mlp_ratio: hidden size of the fully connected branch over ``dim``.
         stem: "patch": one linear map per patch; "conv": two convolutions of stride 2 (then ``patch`` is 4).
+        pool: what represents an image: "cls", the class token, or "mean" of the patch tokens, which suits networks
+            whose class token no loss has looked at (mae).
         norm: of the convolutional stem.
 
     Raises:
@@ -253,6 +255,7 @@ class SmallViT(nn.Module):
         heads: int = 4,
         mlp_ratio: float = 3.0,
         stem: Literal["patch", "conv"] = "patch",
+        pool: Literal["cls", "mean"] = "cls",
         norm: Norm = "batch",
     ) -> None:
         super().__init__()
@@ -261,6 +264,9 @@ class SmallViT(nn.Module):
                 f"size must be a multiple of patch and dim of heads, and the conv stem has patch 4; got size={size}, "
                 f"patch={patch}, dim={dim}, heads={heads}, stem={stem!r}"
             )
+        if pool not in ("cls", "mean"):
+            raise ValueError(f"pool must be cls or mean, got {pool!r}")
+        self.pool = pool
         self.size, self.patch, self.grid, self.feature_dim = size, patch, size // patch, dim
         self.stem = _stem(channels, dim, patch, stem, norm)
         self.positions = Positions(self.grid**2, dim)
@@ -286,8 +292,9 @@ class SmallViT(nn.Module):
         return tokens.transpose(1, 2).reshape(len(x), self.feature_dim, self.grid, self.grid)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Class token after the last normalisation, (B, D)."""
-        return self.encode_tokens(self.embed_patches(x))[:, 0]
+        """Class token, or mean of the patch tokens, after the last normalisation, (B, D)."""
+        tokens = self.encode_tokens(self.embed_patches(x))
+        return tokens[:, 0] if self.pool == "cls" else tokens[:, 1:].mean(dim=1)
 
 
 def _stem(channels: int, dim: int, patch: int, stem: str, norm: Norm) -> nn.Module:
