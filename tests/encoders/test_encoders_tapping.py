@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from trustlib.encoders import backbone, evaluating, layer_names, tap_layers
+from trustlib.encoders import backbone, evaluating, find_layer, layer_names, tap_layers
 
 
 def mixed():
@@ -179,6 +179,38 @@ def test_layer_names_lists_what_runs_once_in_order():
     assert layer_names(nn.Sequential(shared, shared, nn.Linear(2, 1)), torch.ones(2, 2)) == ["2"]
     with pytest.raises(ValueError, match="no layer that runs once"):
         layer_names(nn.Sequential(nn.ReLU()), torch.ones(2, 2))
+
+
+def test_layer_names_runs_the_model_as_it_is_told():
+    net = nn.ModuleDict({"one": nn.Linear(2, 2), "two": nn.Linear(2, 3)})
+    inputs = {"x": torch.ones(4, 2)}
+    names = layer_names(net, inputs, rows=4, forward_fn=lambda m, given: m["two"](m["one"](given["x"])))
+    assert names == ["one", "two"]
+    with pytest.raises(ValueError, match="no layer that runs once"):  # not one row per input
+        layer_names(net, inputs, forward_fn=lambda m, given: m["one"](given["x"]))
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        layer_names(nn.Linear(3, 1), torch.ones(4, 2))
+
+
+def test_taps_over_several_calls_are_refused_where_no_call_starts_again():
+    net = nn.Sequential(nn.Linear(2, 2))
+    with tap_layers(net, ["0"], restart=False) as taps:
+        net(torch.zeros(1, 2))
+        with pytest.raises(ValueError, match="runs more than once"):
+            net(torch.zeros(1, 2))
+        taps.clear()
+        net(torch.zeros(3, 2))
+        assert taps["0"].shape == (3, 2)
+
+
+def test_layers_are_found_by_name_or_refused_with_the_names_there_are():
+    net = nn.Sequential(nn.Linear(2, 2), nn.Sequential(nn.ReLU()))
+    assert find_layer(net, "1.0") is net[1][0]
+    for name in ("2", "", "0.weight"):
+        with pytest.raises(ValueError, match=f"Sequential has no layer '{name}'. Layers: 0, 1, 1.0."):
+            find_layer(net, name)
+    with pytest.raises(ValueError, match=r"Similar: .*body\.conv1\.conv.* All names:"):
+        find_layer(backbone("resnet9", size=16, options={"width": 4}), "body.conv1.cnv")
 
 
 def test_taps_refuse():

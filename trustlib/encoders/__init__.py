@@ -10,7 +10,7 @@ from trustlib.encoders.keys import view_keys
 from trustlib.encoders.methods import Batch, BatchLossError, Method, PerExample, build_method
 from trustlib.encoders.probes import Probe, knn_probe, linear_probe
 from trustlib.encoders.recipes import Recipe
-from trustlib.encoders.tapping import Taps, evaluating, layer_names, tap_layers
+from trustlib.encoders.tapping import Taps, evaluating, find_layer, layer_names, tap_layers
 from trustlib.encoders.training import TrainedEncoder, train
 from trustlib.encoders.views import Augmentation, augmentation
 
@@ -31,6 +31,7 @@ __all__ = [
     "embed",  # features of many images
     "encoder_folder",  # where encoders are kept
     "evaluating",  # evaluation mode for a while, without a trace
+    "find_layer",  # a layer by dotted name
     "knn_probe",  # accuracy of nearest neighbours
     "layer_names",  # layers that can be tapped
     "linear_probe",  # accuracy of a linear classifier

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -11,7 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-INPUT_OF = "input:"
+INPUT_OF = "input:"  # in front of a layer's name: what enters it
+_FEW_NAMES = 30  # so many layers are listed in a message
 _HOOKS = (
     "_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks", "_forward_hooks_with_kwargs",
     "_forward_hooks_always_called", "_forward_pre_hooks_with_kwargs",
@@ -103,7 +105,11 @@ class Taps(Mapping[str, Any]):
 
 @contextmanager
 def tap_layers(
-    model: nn.Module, layers: Sequence[str], *, reduce: Callable[[str, Tensor], Any] | None = None
+    model: nn.Module,
+    layers: Sequence[str],
+    *,
+    reduce: Callable[[str, Tensor], Any] | None = None,
+    restart: bool = True,
 ) -> Iterator[Taps]:
     """Responses of layers while the context is open, with gradients where they are recorded.
 
@@ -113,6 +119,8 @@ def tap_layers(
             have no module of their own: the sum after attention in a transformer is "input:blocks.0.norm2".
         reduce: ``reduce(name, response)`` is kept instead of the response; it is called inside the forward pass, so
             nothing large needs to be kept.
+        restart: every call of the model forgets the responses of the one before. False: only `Taps.clear` does, and
+            a layer that has run in two calls is refused as ambiguous.
 
     Returns:
         A mapping from name to response, in the order of execution. Responses are copies, so operations in place
@@ -131,18 +139,19 @@ def tap_layers(
     """
     if not len(layers) or len(set(layers)) < len(layers):
         raise ValueError(f"layers must name at least one layer and none twice, got {list(layers)}")
-    modules = {name: _find(model, name.removeprefix(INPUT_OF)) for name in layers}
+    modules = {name: find_layer(model, name.removeprefix(INPUT_OF)) for name in layers}
     taps = Taps(layers)
 
     def keep(name: str, response: Any) -> None:
-        tensor = response[0] if isinstance(response, tuple | list) and len(response) else response
+        tensor = _first(response)
         if not isinstance(tensor, Tensor):
             raise ValueError(f"layer {name!r} gives {type(tensor).__name__}, not a tensor")
         taps.receive(name, tensor.clone() if reduce is None else reduce(name, tensor))
 
     with ExitStack() as stack:
-        first = model.register_forward_pre_hook(lambda *_: taps.clear(), prepend=True)
-        stack.callback(first.remove)
+        if restart:
+            first = model.register_forward_pre_hook(lambda *_: taps.clear(), prepend=True)
+            stack.callback(first.remove)
         for name, module in modules.items():
             stack.callback(_hook(module, name, keep).remove)
         yield taps
@@ -155,26 +164,51 @@ def _hook(module: nn.Module, name: str, keep: Callable[[str, Any], None]) -> Any
     return module.register_forward_hook(lambda _module, _inputs, output: keep(name, output))
 
 
-def _find(model: nn.Module, name: str) -> nn.Module:
-    """A submodule by dotted name."""
-    modules = dict(model.named_modules())
-    if name not in modules or not name:
-        import difflib
+def find_layer(model: nn.Module, name: str) -> nn.Module:
+    """The layer of a dotted name.
 
-        close = difflib.get_close_matches(name, modules, n=5, cutoff=0.3) or list(modules)[1:6]
-        raise ValueError(
-            f"{type(model).__name__} has no layer {name!r}. Similar: {', '.join(close)}. "
-            "All names: [name for name, _ in model.named_modules()]."
-        )
-    return modules[name]
+    Args:
+        model: any module.
+        name: as in ``model.named_modules()``, not empty.
+
+    Returns:
+        The submodule itself.
+
+    Raises:
+        ValueError: no such layer; the message lists similar names, or all of them if they are few.
+
+    Example:
+        >>> find_layer(nn.Sequential(nn.Linear(2, 1), nn.ReLU()), "1")
+        ReLU()
+    """
+    try:
+        if name:
+            return model.get_submodule(name)
+    except AttributeError:
+        pass
+    known = [other for other, _ in model.named_modules() if other]
+    if len(known) > _FEW_NAMES:
+        close = difflib.get_close_matches(name, known, n=5, cutoff=0.3) or known[:5]
+        there = f"Similar: {', '.join(close)}. All names: [name for name, _ in model.named_modules()]."
+    else:
+        there = f"Layers: {', '.join(known) or 'none'}."
+    raise ValueError(f"{type(model).__name__} has no layer {name!r}. {there}")
 
 
-def layer_names(model: nn.Module, inputs: Any) -> list[str]:
+def layer_names(
+    model: nn.Module,
+    inputs: Any,
+    *,
+    rows: int | None = None,
+    forward_fn: Callable[[Any, Any], Any] | None = None,
+) -> list[str]:
     """Layers with weights, and blocks around them, that run exactly once and give one row per input.
 
     Args:
         model: any module; run once in evaluation mode, nothing is changed.
         inputs: what the model takes, a few rows.
+        rows: how many; None: ``len(inputs)``.
+        forward_fn: ``forward_fn(model, inputs)`` runs the model, where ``model(inputs)`` does not.
 
     Returns:
         Dotted names in the order of execution; a residual block stands for the sum at its end.
@@ -188,23 +222,29 @@ def layer_names(model: nn.Module, inputs: Any) -> list[str]:
         ['0', '2']
     """
     seen: dict[str, list[bool]] = {}
-    rows = len(inputs)
+    count = len(inputs) if rows is None else rows
 
     def note(name: str, output: Any) -> None:
-        tensor = output[0] if isinstance(output, tuple | list) and len(output) else output
-        seen.setdefault(name, []).append(
-            isinstance(tensor, Tensor) and tensor.ndim > 1 and len(tensor) == rows
-        )
+        tensor = _first(output)
+        fits = isinstance(tensor, Tensor) and tensor.ndim > 1 and len(tensor) == count
+        seen.setdefault(name, []).append(fits)
 
-    with evaluating(model):  # also takes the hooks away again
+    with evaluating(model), ExitStack() as stack:
         for name, module in model.named_modules():
             if name and _is_candidate(module):
-                module.register_forward_hook(lambda _m, _i, output, name=name: note(name, output))
-        model(inputs)
+                stack.callback(_hook(module, name, note).remove)
+        model(inputs) if forward_fn is None else forward_fn(model, inputs)
     names = [name for name, fits in seen.items() if fits == [True]]
     if not names:
-        raise ValueError(f"{type(model).__name__} has no layer that runs once and gives a row per input")
+        raise ValueError(
+            f"{type(model).__name__} has no layer that runs once and gives a row per input; name layers by hand"
+        )
     return names
+
+
+def _first(response: Any) -> Any:
+    """The first entry of a tuple or list, and everything else itself."""
+    return response[0] if isinstance(response, tuple | list) and len(response) else response
 
 
 def _is_candidate(module: nn.Module) -> bool:
