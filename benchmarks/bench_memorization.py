@@ -21,8 +21,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from trustlib.encoders import view_keys
 from trustlib.memorization import UnitMemAccumulator, layermem, sslmem
-from trustlib.memorization.views import view_key
 
 VIEWS, LAYERS = 10, 8
 
@@ -60,7 +60,7 @@ def plain(nets: list[nn.Sequential], images: torch.Tensor) -> np.ndarray:
     loss = np.zeros((len(nets), len(images)))
     for i, image in enumerate(images):
         for k in range(VIEWS):
-            view = augment(image, torch.Generator().manual_seed(view_key(0, i, k)))
+            view = augment(image, torch.Generator().manual_seed(int(view_keys(0, i, k))))
             for e, net in enumerate(nets):
                 clean = net(image[None]).flatten()
                 loss[e, i] += torch.dist(clean, net(view[None]).flatten()).item() / VIEWS

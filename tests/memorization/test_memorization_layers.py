@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from trustlib.encoders import view_keys
 from trustlib.memorization import (
     LayerMem,
     alignment_loss,
@@ -22,7 +23,6 @@ from trustlib.memorization import (
     vit_blocks,
     vit_deltas,
 )
-from trustlib.memorization.views import view_key
 
 
 def noise(x, generator):
@@ -141,7 +141,7 @@ def test_control_points_get_views_of_their_own():
 
 def test_layermem_refuses():
     f, g = pair()
-    with pytest.raises(ValueError, match=r"unknown layer 'conv1' of Sequential; available: 0, 1"):
+    with pytest.raises(ValueError, match=r"Sequential has no layer 'conv1'. Layers: 0, 1"):
         layermem(f, g, images(), noise, layers=["conv1"])
     with pytest.raises(ValueError, match="none twice"):
         layermem(f, g, images(), noise, layers=["0", "0"])
@@ -368,7 +368,7 @@ def test_graph_networks_score_nodes():
         for k in range(3):
             with torch.no_grad():
                 a, b = (
-                    forward(f, augment(graph, torch.Generator().manual_seed(view_key(0, 0, v))))[node]
+                    forward(f, augment(graph, torch.Generator().manual_seed(int(view_keys(0, 0, v)))))[node]
                     for v in (2 * k, 2 * k + 1)
                 )
             drawn.append(float((a - b).norm()))

@@ -99,7 +99,7 @@ def test_replacement_study_by_hand():
     assert frame["parameters"].tolist() == [0, 30, 72]  # 4 * 6 + 6 and 6 * 6 + 6 more
     assert frame["value"].tolist() == [value(model), frame["value"][1], value(donor)]
     np.testing.assert_allclose(frame["drop"], value(model) - frame["value"])
-    with pytest.raises(ValueError, match="unknown layer"):
+    with pytest.raises(ValueError, match="has no layer"):
         replacement_study(model, donor, {"x": ["9"]}, value)
 
 
@@ -134,7 +134,7 @@ def test_fine_tuning_study_counts_what_was_trained():
     [
         ({"n_classes": 2}, r"labels must be in \[0, 2\)"),
         ({"epochs": 0}, "must be positive"),
-        ({"layers": ["9"]}, "unknown layer '9'"),
+        ({"layers": ["9"]}, "has no layer '9'"),
     ],
 )
 def test_tuning_refuses(change, words):

@@ -10,21 +10,13 @@ from typing import TYPE_CHECKING, Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from trustlib.encoders import evaluating, find_layer
+
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 PruneArm = Literal["top", "low", "random"]
 Scope = Literal["per_layer", "total"]
-
-
-def find_layer(model: nn.Module, name: str) -> nn.Module:
-    """The submodule of a dotted name; an unknown name is refused with the names there are."""
-    modules = dict(model.named_modules())
-    if not name or name not in modules:
-        known = [known for known in modules if known]
-        shown = ", ".join(known[:30]) + (f", ... ({len(known)} in all)" if len(known) > 30 else "")
-        raise ValueError(f"unknown layer {name!r} of {type(model).__name__}; available: {shown}")
-    return modules[name]
 
 
 def unit_axis_of(output: Tensor, unit_axis: int | None) -> int:
@@ -304,9 +296,7 @@ def tune_unit(
     if steps < 1 or learning_rate <= 0:
         raise ValueError(f"steps must be >= 1 and learning_rate > 0, got {steps} and {learning_rate}")
     tuned = copy.deepcopy(model)
-    modes = [(module, module.training) for module in tuned.modules()]
-    tuned.eval()
-    with freeze_except(tuned, [layer]), torch.enable_grad():
+    with evaluating(tuned, gradients=True), freeze_except(tuned, [layer]):
         parameters = list(find_layer(tuned, layer).parameters(recurse=False))
         for step in range(steps):
             value = loss(tuned)
@@ -318,6 +308,4 @@ def tune_unit(
             with torch.no_grad():
                 for parameter, gradient in zip(parameters, gradients, strict=True):
                     parameter[unit] -= learning_rate * gradient[unit]
-    for module, training in modes:
-        module.training = training
     return tuned

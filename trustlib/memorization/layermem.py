@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from trustlib.encoders import layer_names
 from trustlib.memorization.alignment import measure
 from trustlib.memorization.distances import Distance, Pairing
 from trustlib.memorization.resampling import draw_runs, resampled_means
+from trustlib.memorization.responses import Reader
 from trustlib.memorization.scores import sslmem_from_alignment
 from trustlib.memorization.sslmem import as_runs, warn_if_shared
-from trustlib.memorization.taps import readable_layers
 from trustlib.memorization.views import Augment, Views
 
 if TYPE_CHECKING:
@@ -212,7 +213,8 @@ def _all_layers(encoder: Encoder, views: Views, forward_fn: Forward | None) -> l
         raise TypeError(
             f"layermem needs torch modules, whose layers it can read; got {type(encoder).__name__}"
         )
-    return readable_layers(encoder, next(views.batches([[0]])), forward_fn=forward_fn)
+    reader, batch = Reader(encoder, None, forward_fn), next(views.batches([[0]]))
+    return layer_names(encoder, batch, rows=batch.rows, forward_fn=lambda _encoder, given: reader.run(given))
 
 
 def _ratio(align_f: Floats, align_g: Floats) -> Floats:

@@ -3,75 +3,54 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from trustlib.memorization.interventions import find_layer
+from trustlib.encoders import evaluating, find_layer, tap_layers
+from trustlib.encoders.tapping import INPUT_OF
 from trustlib.memorization.views import ViewBatch, to_device
 
 Encoder = nn.Module | Callable[..., Any]
 Forward = Callable[[Any, Any], Any]
 OUTPUT = "output"
-INPUT_OF = "input:"
 T = TypeVar("T")
 
 
 class Reader:
-    """One encoder with hooks on the layers to read; made by ``reading``."""
+    """One encoder and the layers to read; made by ``reading``."""
 
     def __init__(self, encoder: Encoder, layers: Sequence[str] | None, forward_fn: Forward | None) -> None:
         self.encoder, self.layers = encoder, layers
         self._forward = forward_fn or (lambda model, inputs: model(inputs))
-        self._receive: Callable[[str, Any], None] = lambda name, output: None
         first = next(encoder.parameters(), None) if isinstance(encoder, nn.Module) else None
         self._device = None if first is None else first.device
+        for name in layers or ():
+            if not isinstance(encoder, nn.Module):
+                raise TypeError(f"layers= needs a torch module, got {type(encoder).__name__}")
+            find_layer(encoder, name.removeprefix(INPUT_OF))
 
     def read(self, batch: ViewBatch, reduce: Callable[[str, Tensor], T]) -> dict[str, T]:
         """Runs the encoder once; what ``reduce(name, rows)`` makes of every layer, in order of execution."""
-        results: dict[str, T] = {}
 
-        def receive(name: str, output: Any) -> None:
-            if name in results:
-                raise ValueError(
-                    f"layer {name!r} runs more than once per forward pass, so its response is ambiguous; "
-                    "name a layer that runs once"
-                )
-            results[name] = reduce(name, _rows(name, output, batch.rows))
+        def rows_of(name: str, output: Any) -> T:
+            return reduce(name, _rows(name, output, batch.rows))
 
-        self._receive = receive
-        output = self.run(batch)
         if self.layers is None:
-            receive(OUTPUT, output)
-        silent = [name for name in self.layers or () if name not in results]
+            return {OUTPUT: rows_of(OUTPUT, self.run(batch))}
+        with tap_layers(self.encoder, self.layers, reduce=rows_of, restart=False) as taps:  # type: ignore[arg-type]
+            self.run(batch)
+        silent = [name for name in self.layers if name not in taps]
         if silent:
             raise ValueError(f"layers {silent} did not run in the forward pass; name layers that do")
-        return results
+        return dict(taps)
 
     def run(self, batch: ViewBatch) -> Any:
         """The encoder's output, views moved to where the encoder is."""
         inputs = batch.inputs if self._device is None else to_device(batch.inputs, self._device)
         return self._forward(self.encoder, inputs)
-
-    def hook(self, stack: ExitStack) -> None:
-        """Puts hooks on the layers until the stack closes."""
-        if not self.layers:
-            return
-        if not isinstance(self.encoder, nn.Module):
-            raise TypeError(f"layers= needs a torch module, got {type(self.encoder).__name__}")
-        for name in self.layers:
-            module = find_layer(self.encoder, name.removeprefix(INPUT_OF))
-            if name.startswith(INPUT_OF):
-                handle = module.register_forward_pre_hook(
-                    lambda _module, inputs, name=name: self._receive(name, inputs[0])
-                )
-            else:
-                handle = module.register_forward_hook(
-                    lambda _module, _inputs, output, name=name: self._receive(name, output)
-                )
-            stack.callback(handle.remove)
 
 
 def _rows(name: str, output: Any, rows: int) -> Tensor:
@@ -94,21 +73,12 @@ def _rows(name: str, output: Any, rows: int) -> Tensor:
 def reading(
     encoders: Sequence[Encoder], layers: Sequence[str] | None, forward_fn: Forward | None
 ) -> Iterator[list[Reader]]:
-    """Encoders in evaluation mode without gradients, hooked at the layers; everything is restored on exit."""
+    """Encoders in evaluation mode without gradients, ready to be read; everything is restored on exit."""
     if layers is not None and (not len(layers) or len(set(layers)) < len(layers)):
         raise ValueError(f"layers must name at least one layer and none twice, got {list(layers)}")
-    # an encoder that stands twice in the list is hooked and run once
+    # an encoder that stands twice in the list is run once
     readers = {id(encoder): Reader(encoder, layers, forward_fn) for encoder in encoders}
-    with ExitStack() as stack:
-        stack.enter_context(torch.no_grad())
-        stack.enter_context(torch.random.fork_rng(devices=[]))
-        for encoder in encoders:
-            if isinstance(encoder, nn.Module):
-                for module in encoder.modules():
-                    stack.callback(setattr, module, "training", module.training)
-                encoder.eval()
-        for reader in readers.values():
-            reader.hook(stack)
+    with evaluating(*(encoder for encoder in encoders if isinstance(encoder, nn.Module))):
         yield [readers[id(encoder)] for encoder in encoders]
 
 

@@ -8,14 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from trustlib.memorization.interventions import (
-    PruneArm,
-    Scope,
-    find_layer,
-    pruned,
-    pruning_masks,
-    swap_layers,
-)
+from trustlib.encoders import find_layer
+from trustlib.memorization.interventions import PruneArm, Scope, pruned, pruning_masks, swap_layers
 from trustlib.memorization.splits import RemovalSet
 from trustlib.memorization.tuning import tune_layers
 

@@ -1,70 +1,20 @@
-"""Which layers to read: defaults for any module, and branches and residual sums of vision transformers."""
+"""Which layers of a vision transformer to read: branches and residual sums, and what each adds."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from torch import Tensor, nn
+from torch import nn
 
-from trustlib.memorization.responses import INPUT_OF, Forward, reading
-from trustlib.memorization.views import ViewBatch
+from trustlib.encoders.tapping import INPUT_OF
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from trustlib.memorization.layermem import LayerMem
-
-_CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
-
-
-def readable_layers(encoder: nn.Module, batch: ViewBatch, *, forward_fn: Forward | None = None) -> list[str]:
-    """Layers that can be scored, found by one forward pass: in order of execution.
-
-    Every convolution, every linear layer, and every block that holds some and has a forward function of its
-    own (its output is the residual sum), if it runs once per pass and gives one row per view.
-
-    Args:
-        encoder: any module.
-        batch: views to run it on.
-        forward_fn: see ``alignment_loss``.
-
-    Returns:
-        Dotted names.
-
-    Raises:
-        ValueError: no such layer.
-    """
-    runs: dict[str, list[bool]] = {}
-
-    def note(name: str, output: Any) -> None:
-        tensor = output[0] if isinstance(output, tuple) and len(output) else output
-        fits = isinstance(tensor, Tensor) and tensor.ndim > 1 and len(tensor) == batch.rows
-        runs.setdefault(name, []).append(fits)
-
-    with reading([encoder], None, forward_fn) as [reader], ExitStack() as stack:
-        for name, module in encoder.named_modules():
-            if name and _is_candidate(module):
-                handle = module.register_forward_hook(lambda _m, _i, output, name=name: note(name, output))
-                stack.callback(handle.remove)
-        reader.run(batch)
-    names = [name for name, fits in runs.items() if fits == [True]]
-    if not names:
-        raise ValueError(
-            f"{type(encoder).__name__} has no layer that runs once and gives a row per view; pass layers="
-        )
-    return names
-
-
-def _is_candidate(module: nn.Module) -> bool:
-    """Convolution, linear layer, or a block around some."""
-    plain = (nn.modules.conv._ConvNd, nn.Linear)
-    if isinstance(module, plain):
-        return True
-    return not isinstance(module, _CONTAINERS) and any(isinstance(inner, plain) for inner in module.modules())
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from trustlib.memorization.interventions import find_layer, freeze_except
+from trustlib.encoders import find_layer
+from trustlib.memorization.interventions import freeze_except
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

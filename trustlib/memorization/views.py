@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from trustlib.encoders import view_keys
+
 if TYPE_CHECKING:
     import torch
 
@@ -97,8 +99,13 @@ class Views:
     def _draw_one_by_one(self, positions: NDArray[np.int64], numbers: Sequence[int]) -> tuple[Any, bool]:
         """Views of some points, each drawn alone, and whether any differ."""
         points = [self.data] if self.is_graph else [self._point(int(i)) for i in positions]
-        keys = [0] if self.is_graph else self.index[positions].tolist()
-        drawn = [[self._view(x, key, v) for x, key in zip(points, keys, strict=True)] for v in numbers]
+        index = np.zeros(1, np.int64) if self.is_graph else self.index[positions]
+        drawn = []
+        for v in numbers:
+            keys = view_keys(self.seed, index, v).tolist()
+            drawn.append(
+                points if v == CLEAN else [self._draw(*pair) for pair in zip(points, keys, strict=True)]
+            )
         differ = any(_differ(drawn[0], other) for other in drawn[1:])
         return _collate([x for views in drawn for x in views]), differ
 
@@ -109,13 +116,9 @@ class Views:
         keyed: Callable[..., torch.Tensor] = self._keyed_batch  # type: ignore[assignment]
         points, drawn = self.data[positions], []
         for v in numbers:
-            keys = [view_key(self.seed, key, v) for key in self.index[positions].tolist()]
+            keys = view_keys(self.seed, self.index[positions], v).tolist()
             drawn.append(points if v == CLEAN else keyed(points, keys))
         return torch.cat(drawn), any(_differ(drawn[0], other) for other in drawn[1:])
-
-    def _view(self, point: Any, key: int, view: int) -> Any:
-        """One view of one point, or the point itself."""
-        return point if view == CLEAN else self._draw(point, self.seed, key, view)
 
     def _point(self, position: int) -> Any:
         """One point; labels that come with it are dropped."""
@@ -123,34 +126,14 @@ class Views:
         return item[0] if isinstance(item, tuple | list) and not hasattr(self.data, "shape") else item
 
 
-def view_key(seed: int, index: int, view: int) -> int:
-    """The 63-bit generator seed of one view: three rounds of the splitmix64 mixer.
-
-    Example:
-        >>> view_key(0, 0, 1) == view_key(0, 1, 0)
-        False
-    """
-    key = 0
-    for part in (seed, index, view):
-        key = (key ^ (part & _MASK)) + 0x9E3779B97F4A7C15 & _MASK
-        key = (key ^ key >> 30) * 0xBF58476D1CE4E5B9 & _MASK
-        key = (key ^ key >> 27) * 0x94D049BB133111EB & _MASK
-        key ^= key >> 31
-    return key >> 1
-
-
-_MASK = (1 << 64) - 1
-
-
-def _keyed(augment: Augment) -> Callable[[Any, int, int, int], Any]:
-    """The augmentation as a function of (x, seed, index, view)."""
+def _keyed(augment: Augment) -> Callable[[Any, int], Any]:
+    """The augmentation as a function of (x, key)."""
     import torch
 
     generator = torch.Generator()
     how = _generator_argument(augment)
 
-    def draw(x: Any, seed: int, index: int, view: int) -> Any:
-        key = view_key(seed, index, view)
+    def draw(x: Any, key: int) -> Any:
         if how == "keyword":
             return augment(x, generator=generator.manual_seed(key))
         if how == "second":
