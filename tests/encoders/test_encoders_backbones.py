@@ -8,7 +8,14 @@ import torch
 from torch import nn
 
 from trustlib.encoders import backbone
-from trustlib.encoders.architectures import Attention, Block, ResNet9, SmallViT
+from trustlib.encoders.architectures import (
+    Attention,
+    Block,
+    Coordinates,
+    ResNet9,
+    SmallViT,
+    mean_over_positions,
+)
 
 
 @pytest.mark.parametrize(
@@ -105,6 +112,22 @@ def test_vit_can_represent_an_image_by_its_patches():
         assert not torch.allclose(token(x), mean(x), atol=1e-3)
     with pytest.raises(ValueError, match="pool must be cls or mean, got 'max'"):
         backbone("small_vit", options={"pool": "max"})
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_layouts_are_kept_forwards_and_backwards(layout):
+    x = torch.rand(4, 3, 5, 6).contiguous(memory_format=layout).requires_grad_()
+    placed = Coordinates()(x)
+    assert placed.is_contiguous(memory_format=layout)
+    torch.testing.assert_close(placed[:, :3], x)
+    # row 1 of 5 is at -1 + 2 / 4, column 2 of 6 at -1 + 2 * 2 / 5
+    assert placed[0, 3:, 1, 2].tolist() == pytest.approx([-0.5, -0.2])
+    pooled = mean_over_positions(placed)
+    torch.testing.assert_close(pooled, placed.mean(dim=(2, 3)))
+    (pooled * torch.arange(5.0)).sum().backward()
+    expected = torch.arange(3.0)[None, :, None, None].expand(4, 3, 5, 6) / 30
+    torch.testing.assert_close(x.grad, expected)
+    assert x.grad.is_contiguous(memory_format=layout)
 
 
 def test_weights_follow_the_seed_and_nothing_else():

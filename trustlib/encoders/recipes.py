@@ -42,7 +42,7 @@ class Recipe:
         warmup: share of the steps over which the learning rate rises linearly, in [0, 1).
         clip_norm: largest norm of the gradient; None: not clipped.
         precision: "float32", or "bfloat16" for mixed precision.
-        channels_last: memory layout; it helps convolutions on GPUs.
+        channels_last: memory layout of images and feature maps; it makes convolutions faster, on CPUs too.
         norm: of small backbones.
         stem: see `backbone`.
         pretrained: start from published weights.
@@ -73,7 +73,7 @@ class Recipe:
     warmup: float = 0.05
     clip_norm: float | None = None
     precision: Literal["float32", "bfloat16"] = "float32"
-    channels_last: bool = False
+    channels_last: bool = True
     norm: Norm = "batch"
     stem: Literal["standard", "small"] = "standard"
     pretrained: bool = False

@@ -314,8 +314,8 @@ def data_hash(data: TrainingData) -> str:
 
 
 def finished(method: Method) -> Method:
-    """A method ready for use: evaluation mode, no gradients."""
-    return method.eval().requires_grad_(False)
+    """A method ready for use: evaluation mode, no gradients, weights laid out as a stored file gives them back."""
+    return method.eval().requires_grad_(False).to(memory_format=torch.contiguous_format)
 
 
 def with_weights(encoder: Encoder, weights: dict[str, Tensor]) -> Encoder:

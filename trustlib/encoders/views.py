@@ -148,13 +148,14 @@ class Augmentation:
         _refuse(batch, keys)
         views = draw_views(self, keys, height=batch.shape[2], width=batch.shape[3])
         size = _pair(self.size) if self.size is not None else (batch.shape[2], batch.shape[3])
-        out = torch.empty(len(batch), batch.shape[1], *size, device=batch.device)
-        step = max(1, len(batch))
-        if batch.device.type == "cpu":
-            step = max(1, _CHUNK // max(batch[0].numel(), out[0].numel())) if len(batch) else 1
-        for start in range(0, len(batch), step):
-            part = slice(start, start + step)
-            out[part] = apply_views(self, batch[part], views.part(part).to(batch.device))
+        largest = batch.shape[1] * max(batch.shape[2] * batch.shape[3], size[0] * size[1])
+        step = max(1, _CHUNK // largest) if batch.device.type == "cpu" else len(batch)
+        if step >= len(batch):
+            out = apply_views(self, batch, views.to(batch.device))
+        else:
+            out = torch.empty(len(batch), batch.shape[1], *size)
+            for part in (slice(start, start + step) for start in range(0, len(batch), step)):
+                out[part] = apply_views(self, batch[part], views.part(part))
         return out[0] if images.ndim == 3 else out
 
 
