@@ -36,7 +36,7 @@ def augment(x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
 
 
 def encoder(seed: int, width: int = 8) -> nn.Sequential:
-    """Eight convolutions for 32-pixel images."""
+    """Eight convolutions for 32-pixel images, in the layout that is fastest for both sides."""
     widths = [width, 2 * width, 2 * width, 2 * width, 4 * width, 8 * width, 8 * width, 8 * width]
     blocks, channels = [], 3
     for number, out in enumerate(widths):
@@ -51,7 +51,7 @@ def encoder(seed: int, width: int = 8) -> nn.Sequential:
         for module in net.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight)
-    return net.eval()
+    return net.eval().to(memory_format=torch.channels_last)
 
 
 @torch.no_grad()

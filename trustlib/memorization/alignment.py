@@ -5,17 +5,16 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any, get_args
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
 
 from trustlib.memorization.distances import Distance, Pairing, check_distance, draw_distances
 from trustlib.memorization.responses import Encoder, Forward, reading, refuse_stochastic
 from trustlib.memorization.views import CLEAN, Augment, ViewBatch, Views
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 Floats = NDArray[np.float64]
 
@@ -122,6 +121,8 @@ def measure(
                 refuse_stochastic(readers, batch)
 
             def reduce(name: str, rows: Tensor, batch: ViewBatch = batch) -> tuple[Floats, int]:
+                if rows.ndim == 4 and rows.is_contiguous(memory_format=torch.channels_last):
+                    rows = rows.permute(0, 2, 3, 1)  # distances have no order of entries; saves a copy
                 paired = rows.reshape(batch.n_views, len(batch.positions), -1)
                 drawn = draw_distances(paired, distance=distance, normalize=normalize, pairing=pairing)
                 return _finite(drawn.cpu().numpy(), name), paired.shape[-1]
