@@ -16,6 +16,8 @@ from trustlib.data.cards import DataCard, NullBaseline, card, null_baseline
 from trustlib.data.encoding import Design, encode_table
 from trustlib.data.errors import ChecksumError, DataNotFoundError, UnknownDatasetError
 from trustlib.data.folders import cache_folder, data_folder
+from trustlib.data.geometric import import_geometric
+from trustlib.data.graphs import Graph, load_graph
 from trustlib.data.images import Images, load_images
 from trustlib.data.registry import available, dataset, register, unregister
 from trustlib.data.scenes import SceneBatch, SceneNulls, make_scenes, scene_nulls
@@ -32,6 +34,7 @@ __all__ = [
     "Design",  # an encoded table with its bounds
     "Embedded",  # source of a data set without files
     "FileSpec",  # one file of a data set
+    "Graph",  # an undirected graph with features and classes
     "Images",  # an image set in memory
     "NullBaseline",  # what knowing nothing reaches
     "SceneBatch",  # drawn scenes with all that is known of them
@@ -47,7 +50,9 @@ __all__ = [
     "dataset",  # the registry's entry
     "encode_table",  # table to design matrix
     "fetch",  # bring a data set to this machine
+    "import_geometric",  # torch_geometric, quietly
     "known_sha256",  # hash of a data set
+    "load_graph",  # a graph by name, or of a file
     "load_images",  # images by name, or of a folder
     "load_table",  # a table by name
     "local_file",  # verified path of one part

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import NamedTuple
 
+from trustlib.data import block_graphs
 from trustlib.data.registry import register
-from trustlib.data.specs import DatasetSpec, FileSpec
+from trustlib.data.specs import DatasetSpec, Embedded, FileSpec
 
 
 class _Graph(NamedTuple):
@@ -139,3 +141,28 @@ for _graph in _GRAPHS:
             placement=_PLACEMENT,
         )
     )
+
+register(
+    DatasetSpec(
+        name="citations_like",
+        kind="graph",
+        title="Citation-like graph (generated)",
+        size="300 to 100 000 nodes (1 200 unless asked otherwise), mean degree about 5.5, 400 words, 6 classes",
+        origin="Drawn by this library (`trustlib.data.load_graph`) with NumPy: a degree-corrected block model whose "
+        "nodes carry words that depend on their class.",
+        licence="MIT, like the library.",
+        citation="This library; the model is that of B. Karrer, M. Newman, Stochastic blockmodels and community "
+        "structure in networks, Physical Review E 83, 2011.",
+        problems=(
+            "Edges know nothing of the texts beyond the class, and there are few triangles: results show that a "
+            "method works as described, not how well it does on real graphs.",
+            "The SHA-256 is that of a reference graph: it identifies the generator. Which graph a run used follows "
+            "from its parameters n and seed.",
+        ),
+        embedded=Embedded(
+            home=lambda: Path(block_graphs.__file__),
+            fingerprint=block_graphs.reference_fingerprint,
+            how="generated",
+        ),
+    )
+)
