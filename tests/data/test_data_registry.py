@@ -122,7 +122,7 @@ def test_every_pinned_file_has_a_size_and_every_set_a_card_worth_reading():
         assert spec.problems, name
         assert spec.licence, name
         assert all(file.size_bytes for file in spec.files if file.sha256), name
-        assert spec.placement or any(file.urls for file in spec.files) or spec.embedded, name
+        assert spec.placement or any(file.fetchable for file in spec.files) or spec.embedded, name
 
 
 @pytest.mark.parametrize(("low", "high"), [(1, 1), (2, 1), (0, float("inf")), (float("nan"), 1)])

@@ -169,7 +169,7 @@ def _chosen(spec: DatasetSpec, part: str | None) -> FileSpec:
     """The form of a part to use: the first at hand, else the first that can be fetched, else the first."""
     forms = spec.forms(part)
     at_hand = (form for form in forms if _find(form) is not None)
-    return next(at_hand, None) or next((form for form in forms if form.urls), forms[0])
+    return next(at_hand, None) or next((form for form in forms if form.fetchable), forms[0])
 
 
 def _known(spec: DatasetSpec, part: str) -> tuple[FileSpec, str | None]:

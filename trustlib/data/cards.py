@@ -147,9 +147,8 @@ def _files(files: tuple[FileSpec, ...]) -> str:
     for file in files:
         size = _spaced(file.size_bytes) if file.size_bytes else "not known"
         digest = f"`{file.sha256}`" if file.sha256 else "recorded at first use"
-        rows.append(
-            (f"`{file.path}`", file.part, size, digest, " ".join(f"<{url}>" for url in file.urls) or "none")
-        )
+        source = "by another library, see origin" if file.bring else " ".join(f"<{url}>" for url in file.urls)
+        rows.append((f"`{file.path}`", file.part, size, digest, source or "none"))
     return _table(("File", "Part", "Bytes", "SHA-256", "Download"), rows)
 
 

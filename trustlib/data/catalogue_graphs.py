@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from trustlib.data import block_graphs
+from trustlib.data.graph_downloads import by_geometric, by_ogb, by_planetoid
+from trustlib.data.graph_pictures import block_graph_pictures
 from trustlib.data.registry import register
 from trustlib.data.specs import DatasetSpec, Embedded, FileSpec
 
@@ -27,14 +29,25 @@ class _Graph(NamedTuple):
 
 
 _PLACEMENT = (
-    "There is no public copy in this form: convert the file of GitHub repository EdisonLeeeee/GraphData to a NumPy "
-    "archive with `edge_index` of shape (2, E), both directions of every edge, node features as CSR (`x_data`, "
+    "No address offers this very archive. To make it, convert the file of GitHub repository EdisonLeeeee/GraphData to "
+    "a NumPy archive with `edge_index` of shape (2, E), both directions of every edge, node features as CSR (`x_data`, "
     "`x_indices`, `x_indptr`, `x_shape`) and classes `y`. Your own file has another SHA-256; the error message says "
     "how to accept it."
 )
 _SHCHUR = (
     "O. Shchur, M. Mumme, A. Bojchevski, S. Guennemann, Pitfalls of Graph Neural Network Evaluation, workshop at "
     "NeurIPS 2018."
+)
+_BROUGHT = {
+    "cora": by_planetoid("Cora"),
+    "citeseer": by_geometric("CitationFull", "CiteSeer"),
+    "dblp": by_geometric("CitationFull", "DBLP"),
+    "amazon_photo": by_geometric("Amazon", "Photo"),
+    "coauthor_physics": by_geometric("Coauthor", "Physics"),
+}  # torch_geometric has no copy of acm
+_OGB = (
+    "W. Hu, M. Fey, M. Zitnik, Y. Dong, H. Ren, B. Liu, M. Catasta, J. Leskovec, Open Graph Benchmark: Datasets for "
+    "Machine Learning on Graphs, NeurIPS 2020."
 )
 _COMMON = "Edges were made undirected; node texts and identities are not part of the file."
 
@@ -125,6 +138,25 @@ _GRAPHS = (
     ),
 )
 
+
+def _forms(graph: _Graph) -> tuple[FileSpec, ...]:
+    """The pinned archive, and where torch_geometric has the graph, what it downloads; that has a hash of its own."""
+    archive = FileSpec(f"graphs/{graph.name}.npz", graph.sha256, size_bytes=graph.size_bytes)
+    if graph.name not in _BROUGHT:
+        return (archive,)
+    return archive, FileSpec(f"graphs/{graph.name}.geometric.npz", None, bring=_BROUGHT[graph.name])
+
+
+def _origin(graph: _Graph) -> str:
+    """Who made it and where either form comes from."""
+    copy = f"{graph.origin}; GitHub repository EdisonLeeeee/GraphData, rewritten without pickled objects."
+    return (
+        f"{copy} Where that file is absent: downloaded by torch_geometric."
+        if graph.name in _BROUGHT
+        else copy
+    )
+
+
 for _graph in _GRAPHS:
     register(
         DatasetSpec(
@@ -133,11 +165,11 @@ for _graph in _GRAPHS:
             title=_graph.title,
             size=f"{_graph.nodes} nodes, {_graph.links} directed edges (both directions), {_graph.words} features, "
             f"{_graph.classes} classes",
-            origin=f"{_graph.origin}; GitHub repository EdisonLeeeee/GraphData, rewritten without pickled objects.",
+            origin=_origin(_graph),
             licence="MIT for the collection; terms of the sources are not stated.",
             citation=_graph.citation,
             problems=(*_graph.problems, _COMMON),
-            files=(FileSpec(f"graphs/{_graph.name}.npz", _graph.sha256, size_bytes=_graph.size_bytes),),
+            files=_forms(_graph),
             placement=_PLACEMENT,
         )
     )
@@ -163,6 +195,75 @@ register(
             home=lambda: Path(block_graphs.__file__),
             fingerprint=block_graphs.reference_fingerprint,
             how="generated",
+            details=block_graph_pictures,
         ),
+    )
+)
+
+register(
+    DatasetSpec(
+        name="pubmed",
+        kind="graph",
+        title="PubMed citations",
+        size="19 717 nodes, 88 648 directed edges (both directions), 500 features, 3 classes",
+        origin="Papers on diabetes; version of Bojchevski and Guennemann, 2018; downloaded by torch_geometric.",
+        licence="Terms of the sources are not stated.",
+        citation="P. Sen, G. Namata, M. Bilgic, L. Getoor, B. Gallagher, T. Eliassi-Rad, Collective Classification in "
+        "Network Data, AI Magazine 29, 2008.",
+        problems=(
+            "Three classes of one disease, told apart by words: easy for a model without edges.",
+            _COMMON,
+        ),
+        files=(FileSpec("graphs/pubmed.npz", None, bring=by_geometric("CitationFull", "PubMed")),),
+    )
+)
+
+register(
+    DatasetSpec(
+        name="amazon_computers",
+        kind="graph",
+        title="Amazon Computers co-purchases",
+        size="13 752 nodes, 491 722 directed edges (both directions), 767 features, 10 classes",
+        origin="J. McAuley and others, 2015; version of Shchur and others, 2018, downloaded by torch_geometric.",
+        licence="MIT for the collection; terms of the sources are not stated.",
+        citation=_SHCHUR,
+        problems=(
+            "Edges come from what one shop recommended, features from reviews that people wrote there.",
+            "One class has 38 % of the nodes: read agreement beside what chance gives.",
+            _COMMON,
+        ),
+        files=(FileSpec("graphs/amazon_computers.npz", None, bring=by_geometric("Amazon", "Computers")),),
+    )
+)
+
+register(
+    DatasetSpec(
+        name="ogbn_arxiv",
+        kind="graph",
+        title="ogbn-arxiv",
+        size="169 343 nodes, 1 166 243 citations (made undirected here), 128 features, 40 classes",
+        origin="Open Graph Benchmark, from the Microsoft Academic Graph; downloaded by ogb.",
+        licence="ODC-BY.",
+        citation=_OGB,
+        problems=("The benchmark splits by year; splits of nodes at random, as here, are easier.", _COMMON),
+        files=(FileSpec("graphs/ogbn_arxiv.npz", None, bring=by_ogb("ogbn-arxiv")),),
+    )
+)
+
+register(
+    DatasetSpec(
+        name="ogbn_products",
+        kind="graph",
+        title="ogbn-products",
+        size="2 449 029 nodes, 61 859 140 edges, 100 features, 47 classes (download of 1.4 GB)",
+        origin="Open Graph Benchmark, from Amazon's co-purchases; downloaded by ogb.",
+        licence="Amazon's licence for the data; see the benchmark's page.",
+        citation=_OGB,
+        problems=(
+            "Needs about 10 GB of memory to load.",
+            "The benchmark splits by sales rank; splits of nodes at random, as here, are easier.",
+            _COMMON,
+        ),
+        files=(FileSpec("graphs/ogbn_products.npz", None, bring=by_ogb("ogbn-products")),),
     )
 )

@@ -32,7 +32,7 @@ def download(spec: DatasetSpec, file: FileSpec, *, progress: bool | None = None)
     from filelock import FileLock
 
     target = cache_folder() / file.path
-    if not file.urls:
+    if not file.fetchable:
         raise DataNotFoundError(_not_found(spec, file, [spec.placement or "It has no public address."]))
     aside = cache_folder() / ".partial" / spec.name
     _make_folder(aside, spec, file)
@@ -46,8 +46,15 @@ def download(spec: DatasetSpec, file: FileSpec, *, progress: bool | None = None)
 
 
 def _from_any(spec: DatasetSpec, file: FileSpec, raw: Path, target: Path, *, progress: bool) -> Path:
-    """The first URL that delivers the whole file."""
+    """The first URL that delivers the whole file, or the library that brings it."""
     reasons = []
+    if file.bring is not None:
+        try:
+            write_bytes_whole(raw, file.bring(raw.parent / "workspace"))
+        except (OSError, ImportError, EOFError) as error:
+            reasons += [_reason(error), spec.placement]
+        else:
+            return _keep(spec, file, "another library's download", raw, target)
     for url in file.urls:
         try:
             _transfer(url, raw, progress=progress)
@@ -120,12 +127,14 @@ def _not_found(spec: DatasetSpec, file: FileSpec, reasons: list[str]) -> str:
     )
 
 
-def _reason(error: OSError) -> str:
+def _reason(error: Exception) -> str:
     """One line of an error that may carry a chain of others."""
     import requests
 
     if isinstance(error, requests.ConnectionError):
         return "no connection, or it was lost."
+    if isinstance(error, ImportError):
+        return str(error)
     return f"{type(error).__name__} ({str(error).splitlines()[0][:200] if str(error) else 'no details'})."
 
 

@@ -47,14 +47,15 @@ def undirected(edges: ArrayLike, n: int, name: str) -> NDArray[np.int64]:
         return np.empty((2, 0), dtype=np.int64)
     if pairs.ndim != 2 or pairs.shape[0] != 2:
         raise ValueError(
-            f"edges of {name} must have shape (2, E), got {pairs.shape}. Transpose a list of pairs."
+            f"edge_index of {name} must have shape (2, E), got {pairs.shape}. Transpose a list of pairs."
         )
     if pairs.dtype.kind not in "ui":
-        raise TypeError(f"edges of {name} must be integers, got {pairs.dtype}. They count nodes from 0.")
+        raise TypeError(f"edge_index of {name} must be integers, got {pairs.dtype}. They count nodes from 0.")
     low, high = int(pairs.min()), int(pairs.max())
     if low < 0 or high >= n:
         raise ValueError(
-            f"edges of {name} name the nodes {low} to {high}, but there are features for {n}: ids go from 0 to {n - 1}."
+            f"edge_index of {name} names the nodes {low} to {high}, but there are features for {n}: ids go "
+            f"from 0 to {n - 1}."
         )
     a, b = pairs.astype(np.int64)
     between = a != b
@@ -69,15 +70,13 @@ def clean_labels(labels: ArrayLike, n: int, name: str) -> NDArray[np.int64]:
     if classes.dtype.kind not in "buif" or (
         classes.dtype.kind == "f" and not (classes == classes.round()).all()
     ):
-        raise TypeError(f"labels of {name} must be whole numbers, got {classes.dtype}.")
+        raise TypeError(f"y of {name} must be whole numbers, got {classes.dtype}.")
     if classes.shape != (n,):
         raise ValueError(
-            f"labels of {name} must hold one class for each of the {n} nodes, got shape {classes.shape}."
+            f"y of {name} must hold one class for each of the {n} nodes, got shape {classes.shape}."
         )
     if classes.min() < 0:
-        raise ValueError(
-            f"labels of {name} hold {classes.min()}. Classes are >= 0: drop nodes without a class."
-        )
+        raise ValueError(f"y of {name} holds {classes.min()}. Classes are >= 0: drop nodes without a class.")
     return classes.astype(np.int64)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from trustlib.data.access import local_file, log_use
 from trustlib.data.block_graphs import NODES, block_graph
@@ -35,7 +35,7 @@ _DENSE_BELOW = 20_000_000  # numbers; above it, features with few non-zero entri
 _SPARSE_BELOW = 0.05  # share of entries that are not zero
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Graph:
     """An undirected graph with features and classes of nodes. Build one from your own arrays to use it everywhere.
 
@@ -43,15 +43,15 @@ class Graph:
     arrays and the same fingerprint in whatever order its edges came.
 
     Args:
-        edges: integer (2, E), ids from 0 to N - 1; one direction or both. Kept as int64, both directions.
+        edge_index: integer (2, E), ids from 0 to N - 1; one direction or both. Kept as int64, both directions.
         features: (N, d), an array or a scipy sparse matrix; kept as float32, sparse ones as CSR.
-        labels: integer (N,), >= 0. Kept as int64.
+        y: classes, integer (N,), >= 0. Kept as int64.
         name: of the data set, or any word for a graph of your own.
 
     Raises:
         ValueError: edges that are not (2, E) or name nodes that are not there, features that are not (N, d) or hold NaN
-            or infinite values, labels that are not one class >= 0 per node.
-        TypeError: edges or labels that are not integers.
+            or infinite values, classes that are not one number >= 0 per node.
+        TypeError: edges or classes that are not integers.
 
     Example:
         >>> triangle = Graph([[0, 1, 2], [1, 2, 0]], np.eye(3), [0, 1, 1])
@@ -61,21 +61,17 @@ class Graph:
         Data(x=[3, 3], edge_index=[2, 6], y=[3])
     """
 
-    edges: ArrayLike = field(repr=False)
+    edge_index: NDArray[np.int64] = field(repr=False)
     features: Any = field(repr=False)
-    labels: ArrayLike = field(repr=False)
+    y: NDArray[np.int64] = field(repr=False)
     name: str = "graph"
-    edge_index: NDArray[np.int64] = field(init=False, repr=False)
-    y: NDArray[np.int64] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         features = clean_features(self.features, self.name)
         n = features.shape[0]
         object.__setattr__(self, "features", features)
-        object.__setattr__(self, "edge_index", undirected(self.edges, n, self.name))
-        object.__setattr__(self, "edges", self.edge_index)
-        object.__setattr__(self, "y", clean_labels(self.labels, n, self.name))
-        object.__setattr__(self, "labels", self.y)
+        object.__setattr__(self, "edge_index", undirected(self.edge_index, n, self.name))
+        object.__setattr__(self, "y", clean_labels(self.y, n, self.name))
 
     @classmethod
     def from_data(cls, data: Any, *, name: str = "graph") -> Graph:
@@ -85,7 +81,7 @@ class Graph:
             TypeError: a field is missing.
             ValueError: as for arrays.
         """
-        missing = [key for key in ("edge_index", "y") if getattr(data, key, None) is None]
+        missing = [key for key in ("x", "edge_index", "y") if getattr(data, key, None) is None]
         if missing:
             raise TypeError(f"data lacks {' and '.join(missing)}; a Graph needs x, edge_index and y.")
         return cls(data.edge_index.cpu().numpy(), as_rows(data.x), data.y.cpu().numpy(), name)

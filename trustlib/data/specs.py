@@ -27,6 +27,8 @@ class FileSpec:
         urls: where the file can be downloaded, tried in order. Empty: it has to be put in place by hand.
         part: the split the file holds, such as "train"; "all" for a file that holds everything.
         convert: turns the downloaded bytes into the file's bytes, deterministically; ``sha256`` is checked after.
+        bring: for a file that another library downloads: given an empty folder to work in, the file's bytes. An
+            OSError, ImportError or EOFError means that it could not.
 
     Raises:
         ValueError: a path that leaves the data folder, or a malformed hash, size or URL.
@@ -38,6 +40,7 @@ class FileSpec:
     urls: tuple[str, ...] = ()
     part: str = "all"
     convert: Callable[[bytes], bytes] | None = None
+    bring: Callable[[Path], bytes] | None = None
 
     def __post_init__(self) -> None:
         place = PurePosixPath(self.path)
@@ -53,10 +56,20 @@ class FileSpec:
         strange = [url for url in self.urls if not url.startswith(("https://", "http://"))]
         if strange:
             raise ValueError(f"urls of {self.path} must begin with https:// or http://, got {strange}.")
+        if self.bring is not None and (self.urls or self.convert):
+            raise ValueError(
+                f"{self.path} is brought by another library, so it has neither urls nor a conversion. Leave them out, "
+                "or leave out bring."
+            )
         if self.size_bytes is not None and self.size_bytes <= 0:
             raise ValueError(
                 f"size_bytes of {self.path} must be > 0, got {self.size_bytes}. Pass None if unknown."
             )
+
+    @property
+    def fetchable(self) -> bool:
+        """Whether it can be had without a person putting it in place."""
+        return bool(self.urls) or self.bring is not None
 
 
 @dataclass(frozen=True)
