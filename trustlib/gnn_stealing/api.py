@@ -242,8 +242,8 @@ def _check_nodes(nodes: Any, data: Any) -> Tensor:
     """Which rows are asked for, int64 (n,)."""
     n = data.x.shape[0]
     if nodes is None:
-        return torch.arange(n)
-    rows = torch.as_tensor(nodes)
+        return torch.arange(n, device=data.x.device)
+    rows = torch.as_tensor(nodes, device=data.x.device)
     if rows.dtype == torch.bool:
         raise TypeError("nodes must be integers, got a mask. Use mask.nonzero().flatten().")
     if rows.ndim != 1 or rows.numel() == 0:

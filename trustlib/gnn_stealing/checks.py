@@ -25,16 +25,17 @@ def check_edges(edge_index: Any, *, num_nodes: int, name: str = "edge_index") ->
             f"{name} must have shape (2, E): senders above, receivers below; got {tuple(edge_index.shape)}. "
             "A list of pairs has to be transposed."
         )
+    if edge_index.numel() == 0:
+        return edge_index.to(torch.int64)  # an empty tensor has any type
     if edge_index.dtype.is_floating_point or edge_index.dtype in (torch.bool, torch.complex64):
         raise TypeError(f"{name} must hold integers, got {edge_index.dtype}. It counts nodes from 0.")
     edges = edge_index.to(torch.int64)
-    if edges.numel():
-        low, high = int(edges.min()), int(edges.max())
-        if low < 0 or high >= num_nodes:
-            raise ValueError(
-                f"{name} names the nodes {low} to {high}, but there are {num_nodes}: ids go from 0 to {num_nodes - 1}. "
-                "Renumber the nodes after cutting a graph."
-            )
+    low, high = int(edges.min()), int(edges.max())
+    if low < 0 or high >= num_nodes:
+        raise ValueError(
+            f"{name} names the nodes {low} to {high}, but there are {num_nodes}: ids go from 0 to {num_nodes - 1}. "
+            "Renumber the nodes after cutting a graph."
+        )
     return edges
 
 

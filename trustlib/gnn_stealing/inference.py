@@ -56,7 +56,7 @@ def neighbourhood_outputs(
     n = data.x.shape[0]
     sampler = NeighbourSampler(data.edge_index, num_nodes=n)
     logits, embeddings = [], []
-    for seeds in torch.arange(n).split(whole("nodes_at_once", nodes_at_once, least=1)):
+    for seeds in torch.arange(n, device=data.x.device).split(whole("nodes_at_once", nodes_at_once, least=1)):
         block = sampler.sample(seeds, (-1,) * hops, generator=torch.Generator())
         part = SimpleNamespace(x=take_rows(data.x, block.nodes), edge_index=block.edge_index)
         out, embedding = node_outputs(model, part, embed=embed)

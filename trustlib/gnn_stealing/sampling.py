@@ -114,7 +114,7 @@ class NeighbourSampler:
             TypeError, ValueError: batch_size < 1, or as `sample`.
         """
         whole("batch_size", batch_size, least=1)
-        order = torch.randperm(len(nodes), generator=generator)
+        order = torch.randperm(len(nodes), generator=generator).to(nodes.device)
         for part in order.split(batch_size):
             yield self.sample(nodes[part], fanouts, generator=generator)
 

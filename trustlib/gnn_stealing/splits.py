@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from trustlib.gnn_stealing.checks import check_edges, check_graph, inside, is_sparse, one_of, whole
+from trustlib.gnn_stealing.messages import csr_matrix
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -186,6 +187,7 @@ def induced_subgraph(data: Any, nodes: Tensor) -> Data:
 
     data = as_data(data)
     n = data.x.shape[0]
+    nodes = nodes.to(data.x.device)
     check_edges(torch.stack([nodes, nodes]), num_nodes=n, name="nodes")
     place = torch.full((n,), -1, dtype=torch.int64, device=data.edge_index.device)
     place[nodes] = torch.arange(len(nodes), device=place.device)
@@ -212,8 +214,6 @@ def take_rows(x: Tensor, rows: Tensor) -> Tensor:
     places = torch.arange(int(pointer[-1]), device=x.device) + (start - pointer[:-1]).repeat_interleave(
         length
     )
-    from trustlib.gnn_stealing.messages import csr_matrix
-
     return csr_matrix(pointer, x.col_indices()[places], x.values()[places], (len(rows), x.shape[1]))
 
 

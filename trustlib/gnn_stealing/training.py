@@ -70,7 +70,7 @@ def train_target(
     whole("epochs", epochs, least=1)
     inside("lr", lr, low=0.0, open_low=True)
     inside("weight_decay", weight_decay, low=0.0)
-    model = _start(target, data, labels, hidden=hidden, seed=seed)
+    model = _start(target, data, labels, hidden=hidden, seed=seed).to(data.x.device)
     hops = _hops(model, batch_size, fanouts)
     optimizer = torch.optim.Adam(model.parameters(), lr=lr, weight_decay=weight_decay)
     model.training_losses = []
@@ -128,7 +128,7 @@ def _epoch(
         return _step(model, optimizer, _dense_if_needed(model, data.x), data.edge_index, labels)
     sampler = NeighbourSampler(data.edge_index, num_nodes=n)
     total = 0.0
-    for block in sampler.batches(torch.arange(n), batch_size=batch_size, fanouts=hops, generator=generator):
+    for block in sampler.batches(torch.arange(n, device=data.x.device), batch_size=batch_size, fanouts=hops, generator=generator):
         x = _dense_if_needed(model, take_rows(data.x, block.nodes))
         total += block.seeds * _step(
             model, optimizer, x, block.edge_index, labels[block.nodes[: block.seeds]]
