@@ -9,8 +9,10 @@ import torch
 from torch import nn
 from torch_geometric.nn.models import GAT, GCN, GIN, GraphSAGE
 
+from trustlib.data import load_graph
 from trustlib.gnn_stealing import (
     ARCHITECTURES,
+    GraphQueryAPI,
     TargetGNN,
     accuracy_of,
     inductive_split,
@@ -78,8 +80,8 @@ def test_targets_are_their_equations(architecture, graph):
 def test_bounded_evaluation_is_exact(architecture, citations, monkeypatch):
     model = TargetGNN(architecture, in_features=400, num_classes=6, hidden=8, seed=1)
     whole = node_outputs(model, citations)
-    for edges in (1, 37, 1000):  # 1: less than some nodes have, which then come alone
-        monkeypatch.setattr(targets, "_EDGES_AT_ONCE", edges)
+    for numbers in (1, 300, 8000):  # 1: less than a single message, so every node comes alone
+        monkeypatch.setattr(targets, "_NUMBERS_AT_ONCE", numbers)
         parts = node_outputs(model, citations)
         assert torch.allclose(parts[0], whole[0], atol=1e-5)
         assert torch.allclose(parts[1], whole[1], atol=1e-5)
@@ -281,3 +283,16 @@ def test_accuracy_needs_classes(graph):
     graph.y = None
     with pytest.raises(ValueError, match=r"data\.y is missing"):
         accuracy_of(Pair(), graph)
+
+
+@pytest.mark.realdata
+@pytest.mark.parametrize("name", ["acm", "citeseer", "cora", "amazon_photo", "dblp", "coauthor_physics"])
+def test_real_graphs_are_split_trained_on_and_queried_without_surprises(real_data, name):
+    split = inductive_split(load_graph(name), seed=0)
+    for architecture in ARCHITECTURES:
+        model = train_target(architecture, split.target, epochs=2, hidden=8, seed=0)
+        service = GraphQueryAPI(model, "embedding", budget=split.query.num_nodes)
+        answers = service.query(split.query)
+        assert answers.shape == (split.query.num_nodes, 8)
+        assert torch.isfinite(answers).all()
+        assert service.remaining == 0

@@ -114,14 +114,25 @@ class WeightedGATConv(nn.Module):
         """x (N, d), edge_index (2, E), edge_weight (E,) to (N, H k) or (N, k)."""
         graph = message_graph(x, edge_index, edge_weight)
         h = self.linear(x).view(-1, self.heads, self.out_features)  # (N, H, k)
-        from_sender, at_receiver = (h * self.as_sender).sum(-1), (h * self.as_receiver).sum(-1)  # (N, H)
-        score = functional.leaky_relu(from_sender[graph.sender] + at_receiver[graph.receiver], self.slope)
-        share = graph.softmax(score) * graph.weight.to(h.dtype).unsqueeze(1)  # (E, H)
-        out = torch.stack(
-            [graph.total(h[:, head].contiguous(), share[:, head].contiguous()) for head in range(self.heads)],
-            dim=1,
-        )  # (N, H, k)
+        out = attend(h, graph, self.as_sender, self.as_receiver, slope=self.slope)
         return (out.flatten(1) if self.concat else out.mean(dim=1)) + self.bias
+
+
+def attend(h: Tensor, graph: MessageGraph, as_sender: Tensor, as_receiver: Tensor, *, slope: float) -> Tensor:
+    """Attention over arriving messages: transformed features h (N, H, k) to (N, H, k), one sparse product per head.
+
+    Args:
+        h: transformed features.
+        graph: where messages go, and their weights, which multiply the attention.
+        as_sender: s, (H, k).
+        as_receiver: r, (H, k).
+        slope: of the leaky ReLU.
+    """
+    from_sender, at_receiver = (h * as_sender).sum(-1), (h * as_receiver).sum(-1)  # (N, H)
+    score = functional.leaky_relu(from_sender[graph.sender] + at_receiver[graph.receiver], slope)
+    share = graph.softmax(score) * graph.weight.to(h.dtype).unsqueeze(1)  # (E, H)
+    heads = zip(h.unbind(1), share.unbind(1), strict=True)
+    return torch.stack([graph.total(rows.contiguous(), part.contiguous()) for rows, part in heads], dim=1)
 
 
 def message_graph(x: Tensor, edge_index: Tensor | MessageGraph, edge_weight: Tensor | None) -> MessageGraph:

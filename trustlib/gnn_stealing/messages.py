@@ -11,8 +11,6 @@ from torch import Tensor
 
 from trustlib.gnn_stealing.checks import check_edges
 
-_EDGES_AT_ONCE = 1 << 17  # for the gradient of edge weights, which does look at single edges
-
 
 def csr_matrix(pointer: Tensor, columns: Tensor, values: Tensor, shape: tuple[int, int]) -> Tensor:
     """A sparse CSR tensor from arrays that are known to be consistent, without torch's notices about it."""
@@ -126,8 +124,8 @@ class _Total(torch.autograd.Function):
             columns, values = graph.receiver[graph.back], weight[graph.back]
             for_h = csr_matrix(graph.back_pointer, columns, values, (n, n)) @ g
         if ctx.needs_input_grad[1]:
-            parts = zip(graph.receiver.split(_EDGES_AT_ONCE), graph.sender.split(_EDGES_AT_ONCE), strict=True)
-            for_weight = torch.cat([(g[i] * h[j]).sum(dim=1) for i, j in parts])
+            pattern = csr_matrix(graph.pointer, graph.sender, torch.zeros_like(weight), (n, n))
+            for_weight = torch.sparse.sampled_addmm(pattern, g, h.t()).values()
         return for_h, for_weight, None
 
 

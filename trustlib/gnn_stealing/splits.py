@@ -242,7 +242,7 @@ def _check_strata(stratify: Tensor | None, n: int) -> Tensor | None:
     """One stratum per node, numbered from 0."""
     if stratify is None:
         return None
-    strata = torch.as_tensor(stratify)
+    strata = torch.as_tensor(stratify).cpu()
     if strata.shape != (n,) or strata.dtype.is_floating_point:
         raise ValueError(
             f"stratify must hold one integer for each of the {n} nodes, got {strata.dtype} {tuple(strata.shape)}."

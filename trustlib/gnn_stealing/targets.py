@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
 from trustlib.gnn_stealing.checks import check_edges, inside, one_of, seeded, whole
-from trustlib.gnn_stealing.layers import FeatureLinear
+from trustlib.gnn_stealing.layers import FeatureLinear, attend
+from trustlib.gnn_stealing.messages import MessageGraph
 from trustlib.gnn_stealing.surrogates import ARCHITECTURES, Architecture
 
-_EDGES_AT_ONCE = 1 << 18  # in evaluation: bounds the memory for messages, not the graph
+_NUMBERS_AT_ONCE = 1 << 25  # in messages, in evaluation: bounds the memory, not the graph
 
 
 class TargetGNN(nn.Module):
@@ -112,19 +115,30 @@ class TargetGNN(nn.Module):
         layer = self.aggregations[i]
         if isinstance(layer, nn.Identity):
             return h
-        if torch.is_grad_enabled() or edges.shape[1] <= _EDGES_AT_ONCE:
+        at_once = max(1, _NUMBERS_AT_ONCE // h.shape[1])
+        if torch.is_grad_enabled() or edges.shape[1] <= at_once:
             return layer((h, h), edges)
         n = h.shape[0]
+        if self.architecture == "gat":
+            return self._attend(layer, h, edges)
         arrivals = torch.bincount(edges[1], minlength=n).cumsum(0)
         parts, low, used = [], 0, 0
         while low < n:
-            high = int(torch.searchsorted(arrivals, used + _EDGES_AT_ONCE, right=True))
+            high = int(torch.searchsorted(arrivals, used + at_once, right=True))
             high = max(low + 1, high)
             end = int(arrivals[high - 1])
-            some = edges[:, used:end]
-            parts.append(layer((h, h[low:high]), torch.stack([some[0], some[1] - low]), size=(n, high - low)))
+            senders, place = torch.unique(edges[0, used:end], return_inverse=True)
+            some = torch.stack([place, edges[1, used:end] - low])
+            parts.append(layer((h[senders], h[low:high]), some, size=(len(senders), high - low)))
             low, used = high, end
         return torch.cat(parts)
+
+    def _attend(self, layer: Any, h: Tensor, edges: Tensor) -> Tensor:
+        """What GATConv gives, by sparse products: its messages have one row of all heads per edge."""
+        graph = MessageGraph.build(edges, num_nodes=h.shape[0])
+        rows = h.view(len(h), self.heads, -1)
+        out = attend(rows, graph, layer.att_src[0], layer.att_dst[0], slope=layer.negative_slope)
+        return out.flatten(1) if layer.concat else out.mean(dim=1)
 
 
 def _aggregation(architecture: Architecture, heads: int, width: int, *, last: bool) -> nn.Module:

@@ -128,7 +128,9 @@ def _epoch(
         return _step(model, optimizer, _dense_if_needed(model, data.x), data.edge_index, labels)
     sampler = NeighbourSampler(data.edge_index, num_nodes=n)
     total = 0.0
-    for block in sampler.batches(torch.arange(n, device=data.x.device), batch_size=batch_size, fanouts=hops, generator=generator):
+    for block in sampler.batches(
+        torch.arange(n, device=data.x.device), batch_size=batch_size, fanouts=hops, generator=generator
+    ):
         x = _dense_if_needed(model, take_rows(data.x, block.nodes))
         total += block.seeds * _step(
             model, optimizer, x, block.edge_index, labels[block.nodes[: block.seeds]]
