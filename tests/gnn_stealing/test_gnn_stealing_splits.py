@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trustlib.gnn_stealing import cut_query, induced_subgraph, inductive_split
+from trustlib.gnn_stealing import GraphQueryAPI, cut_query, induced_subgraph, inductive_split
 from trustlib.gnn_stealing.checks import is_sparse
 
 
@@ -199,3 +200,26 @@ def test_edgeless_graphs_can_be_split(graph):
     split = inductive_split(graph)
     assert split.query.edge_index.shape == (2, 0)
     assert split.to_frame()["isolated"].tolist() == [1.0, 1.0, 1.0]
+
+
+def test_a_planted_leak_is_seen_by_the_overlap(graph):
+    split = inductive_split(graph, seed=0)
+    leaky = replace(
+        split, query=induced_subgraph(graph, torch.cat([split.query.node_id, split.target.node_id[:1]]))
+    )
+    assert split.overlap["query"] == 0.0
+    assert leaky.overlap["query"] == pytest.approx(1 / (len(split.query.node_id) + 1))
+
+
+def test_the_published_ratio_is_cut_before_the_query_and_not_after(graph):
+    # the target answers with sums over neighbours: with the whole graph as context, answers about the kept nodes differ
+    class Sums(torch.nn.Module):
+        def forward(self, x, edge_index):
+            return x.index_add(0, edge_index[1], x[edge_index[0]])
+
+    part = cut_query(graph, 0.5, seed=1)
+    cut_first = GraphQueryAPI(Sums(), "logits", budget=6)
+    cut_last = GraphQueryAPI(Sums(), "logits", budget=6)
+    assert not torch.allclose(cut_first.query(part), cut_last.query(graph, part.node_id))
+    assert (cut_first.n_queried, cut_first.n_context) == (6, 0)
+    assert (cut_last.n_queried, cut_last.n_context) == (6, 6)  # the hidden context shows in the count
