@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -134,8 +135,40 @@ class PrivacyLedger:
 
         Source: as the class.
         """
-        entry = self._checked(label, budget, relation, part)
-        trial = [*self._entries, entry]
+        self._record([self._checked(label, budget, relation, part)])
+
+    def spend_each(self, label: str, budget: Budget, *, relation: Relation, parts: Sequence[str]) -> None:
+        """Record the same release on each of several disjoint parts: all of them, or none if one may not be made.
+
+        Args:
+            label: what is released.
+            budget: its guarantee on every part.
+            relation: the neighbouring relation for which the guarantee was proved.
+            parts: names of different parts, at least one.
+
+        Raises:
+            ValueError: as `spend`, or no part, or a part named twice.
+            TypeError: as `spend`.
+            BudgetExceeded: the total of some part would pass the limit; the ledger stays as it was.
+
+        Example:
+            >>> from trustlib.privacy import PureDP
+            >>> ledger = PrivacyLedger("add_remove", unit="one image", parts="by_value")
+            >>> ledger.spend_each("prototype", PureDP(1.0), relation="add_remove", parts=["cats", "dogs"])
+            >>> len(ledger), ledger.total()
+            (2, PureDP(epsilon=1.0))
+
+        Source: as the class.
+        """
+        names = list(parts)
+        if not names or len(set(names)) < len(names):
+            raise ValueError(f"parts must name different parts of the data, at least one, got {names!r}.")
+        self._record([self._checked(label, budget, relation, name) for name in names])
+
+    def _record(self, entries: list[Entry]) -> None:
+        """Append entries that were checked, unless they pass the limit."""
+        trial = [*self._entries, *entries]
+        label, budget = entries[0].label, entries[0].budget
         if self.limit is not None:
             for name, budgets in _by_part(trial).items():
                 if exceeds(budgets, self.limit):
@@ -255,8 +288,12 @@ class PrivacyLedger:
 
 def _by_part(entries: list[Entry]) -> dict[str | None, list[Budget]]:
     """Releases that touch each part, those on all data included; without parts the single key None."""
-    names: list[str | None] = list(dict.fromkeys(e.part for e in entries if e.part is not None))
-    return {name: [e.budget for e in entries if e.part in (None, name)] for name in names or [None]}
+    on_all = [e.budget for e in entries if e.part is None]
+    found: dict[str | None, list[Budget]] = {}
+    for entry in entries:
+        if entry.part is not None:
+            found.setdefault(entry.part, list(on_all)).append(entry.budget)
+    return found or {None: on_all}
 
 
 def _row(entry: Entry) -> dict[str, Any]:
