@@ -227,3 +227,25 @@ def test_entries_cannot_be_changed_from_outside():
 def test_ledger_refuses(call, error, words):
     with pytest.raises(error, match=words):
         call()
+
+
+def test_release_on_many_parts_is_recorded_whole_or_not_at_all():
+    ledger = PrivacyLedger("add_remove", unit="one image", parts="by_value", limit=PureDP(1.5))
+    ledger.spend("earlier", PureDP(1.0), relation="add_remove", part="dogs")
+    with pytest.raises(BudgetExceeded, match="part 'dogs'"):
+        ledger.spend_each("prototype", PureDP(1.0), relation="add_remove", parts=["cats", "dogs"])
+    assert len(ledger) == 1
+    ledger.spend_each("prototype", PureDP(0.5), relation="add_remove", parts=["cats", "dogs"])
+    assert [e.part for e in ledger.entries] == ["dogs", "cats", "dogs"]
+    assert ledger.total() == PureDP(1.5)  # dogs 1.0 + 0.5, cats 0.5
+    for parts in ([], ["cats", "cats"]):
+        with pytest.raises(ValueError, match="parts must name different parts"):
+            ledger.spend_each("prototype", PureDP(0.1), relation="add_remove", parts=parts)
+
+
+def test_release_on_all_data_counts_for_every_part_whenever_it_came():
+    ledger = PrivacyLedger("add_remove", unit="one image", parts="by_value")
+    ledger.spend("first", PureDP(0.5), relation="add_remove")
+    ledger.spend_each("prototype", PureDP(1.0), relation="add_remove", parts=["cats", "dogs"])
+    ledger.spend("last", PureDP(0.25), relation="add_remove")
+    assert ledger.total() == PureDP(1.75)
