@@ -109,7 +109,7 @@ def class_index(
     if stray.any():
         first = int(np.flatnonzero(stray)[0])
         raise ValueError(
-            f"labels must be among the {len(known)} classes, got {given[first]!r} at position {first} "
+            f"labels must be among the {len(known)} classes, got {given[first]} at position {first} "
             f"({int(stray.sum())} of {n}). Extend classes=... or leave these records out."
         )
     return index, known

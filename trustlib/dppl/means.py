@@ -244,7 +244,7 @@ class DPPrototypeMean(PrototypeClassifier):
         """Classes without records: an error, or a warning where they were asked for."""
         if not len(empty):
             return
-        found = f"{len(empty)} of {n_classes} classes have no private record, the first is {empty[0]!r}"
+        found = f"{len(empty)} of {n_classes} classes have no private record, the first is {empty[0]}"
         if self.on_empty == "raise":
             remedy = " or pass on_empty='accept' to release noise" if self.adjacency == "add_remove" else ""
             raise ValueError(f"{found}. Leave them out of classes{remedy}.")
