@@ -138,6 +138,11 @@ def test_huge_and_tiny_rows_have_a_direction():
     X = np.array([[1e30, 0.0], [1e-30, 0.0]], dtype=np.float32)
     found = class_scores(X, [0, 0], [[1.0, 0.0]], classes=[0], d_min=0, d_max=2)
     np.testing.assert_allclose(found, [[2.0]], atol=1e-6)
+    wide = np.array([[3e200, 4e200], [3e-200, 4e-200], [3e-20, 4e-20]])
+    for precision in ("float32", "float64"):
+        for d_max in (2.0, 1.9):
+            found = class_scores(wide, [0] * 3, wide, classes=[0], d_min=0, d_max=d_max, precision=precision)
+            np.testing.assert_allclose(found, [[3.0] * 3], atol=1e-6)
 
 
 def test_pooling_by_hand_and_against_a_loop():

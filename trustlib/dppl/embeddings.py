@@ -77,25 +77,41 @@ def check_pool(pool: int, d: int) -> int:
 
 def read_rows(name: str, rows: Matrix, *, precision: Precision, device: torch.device | str) -> Tensor:
     """Rows (n, d) of unit length on a device; lengths are taken in at least single precision."""
-    values = as_tensor(name, rows, device=device)
-    values = values.to(torch.float64 if precision == "float64" else torch.float32)
-    length = torch.linalg.vector_norm(
-        values, dim=1, keepdim=True
-    )  # not finite if a value is not, or overflows
-    if not bool(torch.isfinite(length).all()) or not bool((length > 0).all()):
-        length = torch.linalg.vector_norm(values.double(), dim=1, keepdim=True)
-        zero = length[:, 0] == 0
-        if bool(zero.any()):
-            raise ValueError(
-                f"{name} must have no zero row: {int(zero.sum())} of {len(values)} have length 0, the first at "
-                f"position {int(zero.nonzero()[0, 0])}. A zero has no direction, so no cosine; leave these rows out."
-            )
-        return (values.double() / length).to(_DTYPES[precision])
+    values, length = rows_and_lengths(name, rows, wide=precision == "float64", device=device)
     return (values / length).to(_DTYPES[precision])
+
+
+def rows_and_lengths(
+    name: str, rows: Matrix, *, wide: bool, device: torch.device | str
+) -> tuple[Tensor, Tensor]:
+    """Rows (n, d) up to a factor each and their lengths (n, 1) > 0; float64 if ``wide`` or given so, else float32."""
+    values = _as_given(name, rows, device=device)
+    values = values.to(torch.float64 if wide or values.dtype == torch.float64 else torch.float32)
+    length = torch.linalg.vector_norm(values, dim=1, keepdim=True)
+    least = torch.finfo(values.dtype).tiny ** 0.4  # below, squares lose digits
+    if bool((torch.isfinite(length) & (length > least)).all()):
+        return values, length
+    _check_finite(name, values)
+    largest = values.abs().amax(dim=1, keepdim=True)
+    zero = largest[:, 0] == 0
+    if bool(zero.any()):
+        raise ValueError(
+            f"{name} must have no zero row: {int(zero.sum())} of {len(values)} have length 0, the first at position "
+            f"{int(zero.nonzero()[0, 0])}. A zero has no direction, so no cosine; leave these rows out."
+        )
+    values = values / largest
+    return values, torch.linalg.vector_norm(values, dim=1, keepdim=True)
 
 
 def as_tensor(name: str, rows: Matrix, *, device: torch.device | str) -> Tensor:
     """A finite matrix as a tensor on a device, in its own floating-point type."""
+    values = _as_given(name, rows, device=device)
+    _check_finite(name, values)
+    return values
+
+
+def _as_given(name: str, rows: Matrix, *, device: torch.device | str) -> Tensor:
+    """A matrix of numbers as a floating-point tensor on a device, its values not looked at."""
     shape_of(name, rows)
     if isinstance(rows, Tensor):
         values = rows.detach()
@@ -107,17 +123,19 @@ def as_tensor(name: str, rows: Matrix, *, device: torch.device | str) -> Tensor:
         with warnings.catch_warnings():  # a read-only array is only read here
             warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
             values = torch.from_numpy(np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("=")))
-    if not values.is_floating_point():
-        values = values.double()
-    values = values.to(device)
-    finite = torch.isfinite(values.sum(dtype=torch.float64)) or torch.isfinite(values).all()
-    if not bool(finite):
-        bad = ~torch.isfinite(values).all(dim=1)
+    if values.is_complex():
+        raise TypeError(f"{name} must hold real numbers, got {values.dtype}.")
+    return values.to(device) if values.is_floating_point() else values.to(device, torch.float64)
+
+
+def _check_finite(name: str, values: Tensor) -> None:
+    """No NaN and nothing infinite."""
+    bad = ~torch.isfinite(values).all(dim=1)
+    if bool(bad.any()):
         raise ValueError(
             f"{name} must be finite, got NaN or infinite values in {int(bad.sum())} of {len(values)} rows, the first "
             f"at position {int(bad.nonzero()[0, 0])}."
         )
-    return values
 
 
 def choose_device(device: str | torch.device | None, *inputs: Any) -> torch.device:

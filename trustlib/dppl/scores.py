@@ -12,9 +12,9 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from trustlib.dppl.checks import Matrix, class_index, shape_of, whole, window
-from trustlib.dppl.embeddings import Precision, check_precision, choose_device, read_rows
+from trustlib.dppl.embeddings import Precision, check_precision, choose_device, read_rows, rows_and_lengths
 
-_TILE_BYTES = 1 << 22  # of one tile of cosines: small enough to stay in cache on a processor
+_TILE_BYTES = 1 << 24  # of one tile of cosines: small enough to stay in cache on a processor
 _TILE_BYTES_GPU = 1 << 28
 
 
@@ -159,22 +159,19 @@ def score_blocks(
 ) -> Iterator[tuple[int, NDArray[np.float64]]]:
     """The scores block by block of public samples: pairs of the first column and float64 (C, block)."""
     count = shape_of("public_embeddings", public_embeddings)[0]
+    where = private.rows.device
     totals = None if scoring.clips else _class_totals(private)
-    sizes = torch.from_numpy(private.sizes).to(private.rows.device, torch.float64)[:, None]
+    sizes = torch.from_numpy(private.sizes).to(where, torch.float64)[:, None]
     for start in range(0, count, scoring.block_size):
-        block = read_rows(
-            "public_embeddings",
-            public_embeddings[start : start + scoring.block_size],
-            precision="float64" if totals is not None else scoring.precision,
-            device=private.rows.device,
-        )
+        rows = public_embeddings[start : start + scoring.block_size]
         if totals is not None:
-            scores = (sizes + totals @ block.T) / 2
+            block, length = rows_and_lengths("public_embeddings", rows, wide=True, device=where)
+            scores = (totals @ block.T).div_(length.T)
         else:
-            sums = _clipped_sums(private, block, scoring)
-            scores = (sums - sizes * (scoring.d_min - 1)) / (scoring.d_max - scoring.d_min)
-        scores = torch.minimum(scores.clamp_(min=0), sizes)  # rounding only
-        yield start, scores.cpu().numpy()
+            block = read_rows("public_embeddings", rows, precision=scoring.precision, device=where)
+            scores = _clipped_sums(private, block, scoring)
+        scores.sub_(sizes * (scoring.d_min - 1)).div_(scoring.d_max - scoring.d_min)
+        yield start, torch.minimum(scores.clamp_(min=0), sizes).cpu().numpy()  # beyond by rounding only
 
 
 def _class_totals(private: PrivateRows) -> Tensor:

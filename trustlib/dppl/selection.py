@@ -10,6 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 from trustlib.dppl.checks import Adjacency, generator, one_of, positive, whole
 from trustlib.privacy import exponential_log_probabilities, exponential_mechanism
 
+_CACHED = 1 << 15  # scores looked at together, so that they stay in cache
+
 
 def selection_exponent(epsilon: float, *, adjacency: Adjacency) -> float:
     """What multiplies the scores in the exponent: epsilon for add/remove, epsilon / 2 for replace.
@@ -158,9 +160,13 @@ class StreamedSelection:
 
     def update(self, start: int, scores: NDArray[np.float64]) -> None:
         """Let a block of candidates start, start + 1, ... with scores (C, b) take part."""
-        best = scores.max(axis=1)
-        weight = np.exp((scores - best[:, None]) * self._exponent)
-        block = self._exponent * best + np.log(weight.sum(axis=1))
+        best, mass = scores.max(axis=1), np.empty(len(scores))
+        few = max(1, _CACHED // scores.shape[1])
+        for first in range(0, len(scores), few):
+            weight = scores[first : first + few] - best[first : first + few, None]
+            weight *= self._exponent
+            np.exp(weight, out=weight).sum(axis=1, out=mass[first : first + few])
+        block = self._exponent * best + np.log(mass)
         self._total = np.logaddexp(self._total, block)
         moves = np.flatnonzero(-self._rng.standard_exponential(len(block)) <= block - self._total)
         if len(moves):
