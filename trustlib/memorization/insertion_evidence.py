@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trustlib.memorization.interventions import tune_unit
+from trustlib.encoders import evaluating, tap_layers
+from trustlib.memorization.interventions import tune_unit, unit_axis_of
 from trustlib.memorization.regularizer import alignment_term
 from trustlib.memorization.unit_evidence import StudyEvidence, table_of
 from trustlib.memorization.unit_responses import as_images, gathered
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 Floats = NDArray[np.float64]
+Objective = Literal["alignment", "response"]
+Loss = Callable[["nn.Module"], "Tensor"]
 
 
 def insertion(
@@ -33,17 +36,22 @@ def insertion(
     layers: Sequence[str],
     *,
     tuned: str,
+    objective: Objective = "alignment",
     n_views: int = 10,
-    steps: int = 100,
-    learning_rate: float = 0.1,
+    steps: int = 50,
+    learning_rate: float = 0.025,
     rectify: bool = False,
     seed: int = 0,
 ) -> StudyEvidence:
     """Samples for memorization-21: train one unit on one image, and see whether UnitMem finds it.
 
     The unit of the last layer with the largest mean activation on any point (the image among them) takes gradient
-    steps on the alignment of the image's views, mean(1 - cos) between pairs of views at the encoder's output; all
-    other weights stay as they are.
+    steps on the image; all other weights stay as they are. Objectives:
+
+    - ``alignment``: mean(1 - cos) between pairs of the image's views at the encoder's output, which is SimSiam's loss
+      without its predictor. One image alone cannot say how a unit should treat others: a unit that fires for
+      everything aligns the views as well.
+    - ``response``: minus the unit's mean activation on the image's views, relative to what it was.
 
     Args:
         encoder: any module; not changed.
@@ -52,9 +60,10 @@ def insertion(
         augment: of the training.
         layers: dotted names behind the ReLU, in order of execution; the last one reads the tuned layer.
         tuned: dotted name of the convolution or linear layer whose filter is trained; what ``layers[-1]`` reads.
+        objective: what the unit is trained for.
         n_views: views per image, even, >= 2; the same for tuning and scoring.
-        steps: gradient steps.
-        learning_rate: of the gradient steps.
+        steps: gradient steps; the paper reports 10, 50, 200 and 1000 epochs on the one image.
+        learning_rate: of the gradient steps; the paper's for SimSiam.
         rectify: see `unit_responses`.
         seed: of the views and of the choice of the other unit.
 
@@ -81,47 +90,44 @@ def insertion(
 
     Source: Wang et al., NeurIPS 2024, section 5.2 and table 13 (there with the loss of SimSiam).
     """
-    import torch
-
     if n_views < 2 or n_views % 2 or len(layers) < 2:
         raise ValueError(
             f"insertion needs an even n_views >= 2 and two layers at least, got {n_views} and {len(layers)}"
         )
+    if objective not in get_args(Objective):
+        raise ValueError(f"objective must be one of {', '.join(get_args(Objective))}, got {objective!r}")
     pool, extra = as_images(points, "points"), as_images(inserted, "inserted")
     rng = np.random.default_rng(seed)
     scored = _Scorer(augment, layers, n_views, rectify, seed)
     base = scored.responses(encoder, pool)
     rows = []
     for image, pixels in enumerate(extra):
-        views = scored.views(pixels, len(pool) + image)
-        loss = _alignment_of(views)
-        before = scored.appended(base, encoder, pixels[None], len(pool) + image)
-        last = before[layers[-1]].max(axis=0)
-        if len(last) < 2:
-            raise ValueError(f"insertion needs a layer of at least two units, {layers[-1]!r} has {len(last)}")
-        top, quiet = int(last.argmax()), int(last.argmin())
-        other = int(rng.choice(np.delete(np.arange(len(last)), top)))
-        models = {
-            arm: tune_unit(encoder, tuned, unit, loss, steps=steps, learning_rate=learning_rate)
-            for arm, unit in (("top unit", top), ("quiet unit", quiet), ("other unit", other))
-        }
-        models["all layers"] = _tuned_whole(encoder, loss, steps=steps, learning_rate=learning_rate)
-        watched = {"top unit": top, "quiet unit": quiet, "other unit": top, "all layers": top}
-        with torch.no_grad():
-            losses = {arm: float(loss(model)) for arm, model in {"before": encoder, **models}.items()}
-        for arm, model in models.items():
-            after = scored.appended(scored.responses(model, pool), model, pixels[None], len(pool) + image)
-            row = _inserted(before, after, layers, watched[arm], len(pool))
-            known = {"image": image, "arm": arm, "unit": {"other unit": other}.get(arm, watched[arm])}
-            rows.append(known | row | {"loss_before": losses["before"], "loss_after": losses[arm]})
+        index = len(pool) + image
+        before = scored.appended(base, encoder, pixels[None], index)
+        largest = before[layers[-1]].max(axis=0)
+        if len(largest) < 2:
+            raise ValueError(
+                f"insertion needs a layer of two units at least, {layers[-1]!r} has {len(largest)}"
+            )
+        top, quiet = int(largest.argmax()), int(largest.argmin())
+        other = int(rng.choice(np.delete(np.arange(len(largest)), top)))
+        views = scored.views(pixels, index)
+        for arm, (unit, watched) in {
+            "top unit": (top, top), "quiet unit": (quiet, quiet), "other unit": (other, top), "all layers": (top, top),
+        }.items():  # fmt: skip
+            loss = _loss(objective, encoder, views, layers[-1], unit)
+            chosen = None if arm == "all layers" else unit
+            model = _tuned(encoder, tuned, chosen, loss, steps=steps, learning_rate=learning_rate)
+            after = scored.appended(scored.responses(model, pool), model, pixels[None], index)
+            row = {"image": image, "arm": arm, "unit": unit} | _compared(before, after, layers, watched)
+            rows.append(row | {"loss_before": _value(loss, encoder), "loss_after": _value(loss, model)})
     table = table_of(rows)
-    rise = (table["after"] - table["before"]).groupby(table["arm"])
-    by_arm = {arm: values.to_numpy() for arm, values in rise}
-    earlier = {arm: values.to_numpy() for arm, values in table.groupby("arm")["earlier"]}
+    rise = {arm: (part["after"] - part["before"]).to_numpy() for arm, part in table.groupby("arm")}
+    earlier = {arm: part["earlier"].to_numpy() for arm, part in table.groupby("arm")}
     return StudyEvidence(
+        {"tuned_unit": rise["top unit"], "earlier_units": earlier["top unit"]},
+        {"other_unit": rise["other unit"], "whole_encoder": earlier["all layers"]},
         table,
-        {"tuned_unit": by_arm["top unit"], "earlier_units": earlier["top unit"]},
-        {"other_unit": by_arm["other unit"], "whole_encoder": earlier["all layers"]},
     )
 
 
@@ -157,22 +163,39 @@ class _Scorer:
         return batch.inputs
 
 
-def _alignment_of(views: Tensor) -> Callable[[nn.Module], Tensor]:
-    """mean(1 - cos) between the first and the second half of the views, as a function of the encoder."""
+def _loss(objective: Objective, encoder: nn.Module, views: Tensor, layer: str, unit: int) -> Loss:
+    """The objective of one unit on the views of one image, as a function of the encoder."""
 
-    def loss(model: nn.Module) -> Tensor:
+    def alignment(model: nn.Module) -> Tensor:
         first, second = model(views).flatten(1).chunk(2)
         return alignment_term(first, second, distance="cosine")
 
-    return loss
+    def activation(model: nn.Module) -> Tensor:
+        with tap_layers(model, [layer]) as taps:
+            model(views)
+        rows = taps[layer]
+        return rows.movedim(unit_axis_of(rows, None), -1)[..., unit].mean()
+
+    if objective == "alignment":
+        return alignment
+    scale = _value(activation, encoder) or 1.0  # a silent unit has no response to compare with
+    return lambda model: -activation(model) / scale
 
 
-def _tuned_whole(
-    encoder: nn.Module, loss: Callable[[nn.Module], Tensor], *, steps: int, learning_rate: float
+def _value(loss: Loss, model: nn.Module) -> float:
+    """The objective as a number, in evaluation mode."""
+    with evaluating(model):
+        return float(loss(model))
+
+
+def _tuned(
+    encoder: nn.Module, layer: str, unit: int | None, loss: Loss, *, steps: int, learning_rate: float
 ) -> nn.Module:
-    """A copy in evaluation mode after gradient steps on all parameters."""
+    """A copy with one unit tuned, or all parameters of the encoder where no unit is named."""
     import torch
 
+    if unit is not None:
+        return tune_unit(encoder, layer, unit, loss, steps=steps, learning_rate=learning_rate)
     tuned = copy.deepcopy(encoder).eval()
     parameters = [p.requires_grad_(True) for p in tuned.parameters()]
     with torch.enable_grad():
@@ -185,14 +208,14 @@ def _tuned_whole(
     return tuned
 
 
-def _inserted(
-    before: dict[str, Floats], after: dict[str, Floats], layers: Sequence[str], unit: int, image: int
+def _compared(
+    before: dict[str, Floats], after: dict[str, Floats], layers: Sequence[str], unit: int
 ) -> dict[str, Any]:
-    """UnitMem of one unit of the last layer before and after, and the largest change in earlier layers."""
-    scores = [{layer: unitmem_from_activations(rows[layer]) for layer in layers} for rows in (before, after)]
-    changes = [np.abs(scores[1][layer].scores - scores[0][layer].scores).max() for layer in layers[:-1]]
-    old, new = (found[layers[-1]] for found in scores)
+    """UnitMem of a unit of the last layer before and after, and the largest change in earlier layers."""
+    old, new = ({name: unitmem_from_activations(rows[name]) for name in layers} for rows in (before, after))
+    changes = [np.abs(new[name].scores - old[name].scores).max() for name in layers[:-1]]
+    last = layers[-1]
     return {
-        "before": float(old.scores[unit]), "after": float(new.scores[unit]), "earlier": float(max(changes)),
-        "owns": bool(new.argmax[unit] == image),
+        "before": float(old[last].scores[unit]), "after": float(new[last].scores[unit]),
+        "earlier": float(max(changes)), "owns": bool(new[last].argmax[unit] == len(after[last]) - 1),
     }  # fmt: skip

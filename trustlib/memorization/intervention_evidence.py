@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from trustlib.encoders import embed, linear_probe
+from trustlib.memorization.evidence_statistics import spearman
 from trustlib.memorization.interventions import pruned, pruning_masks
 from trustlib.memorization.studies import fine_tuning_study, replacement_study
-from trustlib.memorization.unit_evidence import StudyEvidence, spearman, table_of
+from trustlib.memorization.unit_evidence import StudyEvidence, table_of
 from trustlib.memorization.unit_responses import UnitResponses, as_images
 from trustlib.memorization.units import unitmem_from_activations
 
@@ -114,7 +115,7 @@ def replacement(
     drops = table["drop"].to_numpy().reshape(len(encoders), -1)
     parameters = table["parameters"].to_numpy(dtype=np.float64)[: len(blocks)]
     samples, control = drop_replicates(drops, steps, parameters, n_boot=n_boot, seed=seed)
-    return StudyEvidence(table, {"drop_follows_delta": samples}, {"shuffled_delta": control})
+    return StudyEvidence({"drop_follows_delta": samples}, {"shuffled_delta": control}, table)
 
 
 def drop_replicates(
@@ -229,9 +230,9 @@ def fine_tuning(
     table = table_of(rows)
     wide = table.pivot(index="seed", columns="arm", values="accuracy")
     return StudyEvidence(
-        table[["seed", "arm", "layers", "parameters", "accuracy"]],
         {"accuracy_gain": (wide["largest delta"] - wide["last"]).to_numpy()},
         {"random_layers": (wide["random"] - wide["last"]).to_numpy()},
+        table[["seed", "arm", "layers", "parameters", "accuracy"]],
     )
 
 
@@ -296,7 +297,6 @@ def pruning(
     table = table_of(rows)
     mean = table[table["share"] == share].groupby(["arm", "encoder"], sort=True)["accuracy"].mean()
     return StudyEvidence(
-        table,
         {
             "low_minus_top": (mean["low"] - mean["top"]).to_numpy(),
             "random_minus_top": (mean["random"] - mean["top"]).to_numpy(),
@@ -305,6 +305,7 @@ def pruning(
             "random_scores": (mean["permuted low"] - mean["permuted top"]).to_numpy(),
             "another_draw": (mean["random"] - mean["another"]).to_numpy(),
         },
+        table,
     )
 
 

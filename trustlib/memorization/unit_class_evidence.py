@@ -88,7 +88,6 @@ def points_and_classes(
         .loc[list(layers)]
     )
     return StudyEvidence(
-        table,
         {
             "classmem_supervised": (other["classmem"] - own["classmem"]).to_numpy(),
             "unitmem_ssl": (own["unitmem"] - other["unitmem"]).to_numpy(),
@@ -99,13 +98,14 @@ def points_and_classes(
             "untrained_pair": (own["unitmem_untrained"] - other["unitmem_untrained"]).to_numpy(),
             "class_means": np.array(concept).mean(axis=0),
         },
+        table,
     )
 
 
 def class_restriction(
     responses: Sequence[UnitResponses],
     labels: Sequence[ArrayLike],
-    supervised: Sequence[UnitResponses],
+    supervised: Sequence[ArrayLike],
     supervised_labels: Sequence[ArrayLike],
     *,
     heldout_labels: Sequence[ArrayLike] | None = None,
@@ -120,8 +120,9 @@ def class_restriction(
     Args:
         responses: one per encoder.
         labels: classes of the members, one (n,) per encoder, the same classes for all.
-        supervised: responses of one or more supervised encoders, for the control.
-        supervised_labels: classes of *their held-out* images, one (n,) per encoder.
+        supervised: responses of one or more supervised encoders' last convolution to held-out images without views,
+            from `clean_responses`, one (n, U) each, for the control.
+        supervised_labels: classes of those images, one (n,) per encoder.
         heldout_labels: classes of the held-out images of ``responses``, to show the same on images never seen.
         layer: whose units; None takes the last one.
         seed: of the choices and permutations.
@@ -137,7 +138,7 @@ def class_restriction(
     Example:
         >>> rows = {"a": np.tile([[3.0], [1.0]], (2, 1))}
         >>> one = [UnitResponses(*[rows] * 7, n_views=1)]
-        >>> found = class_restriction(one, [[0, 0, 1, 1]], one, [[0, 0, 1, 1]])
+        >>> found = class_restriction(one, [[0, 0, 1, 1]], [rows["a"]], [[0, 0, 1, 1]])
         >>> found.table["one_class"].tolist()
         [0.5, 0.5]
 
@@ -156,14 +157,16 @@ def class_restriction(
             known = {"encoder": number, "points": points}
             rows += [known | row for row in _restricted(getattr(found, points)[name], own, rng)]
     table = table_of(rows)
+    known_classes = [
+        (np.asarray(mu), np.asarray(own)) for mu, own in zip(supervised, supervised_labels, strict=True)
+    ]
     members = table[table["points"] == "members"].groupby("label", sort=True)["difference"].mean()
     gain = [
-        [_classmem(found.heldout_clean[name], own) - _classmem(found.heldout_clean[name], rng.permutation(own))
-         for found, own in zip(supervised, supervised_labels, strict=True)]
+        [_classmem(mu, own) - _classmem(mu, rng.permutation(own)) for mu, own in known_classes]
         for _ in members
-    ]  # fmt: skip
+    ]
     return StudyEvidence(
-        table, {"all_minus_one_class": members.to_numpy()}, {"classmem": np.mean(gain, axis=1)}
+        {"all_minus_one_class": members.to_numpy()}, {"classmem": np.mean(gain, axis=1)}, table
     )
 
 

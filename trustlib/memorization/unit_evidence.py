@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from trustlib.memorization.evidence import Evidence
+from trustlib.memorization.evidence_statistics import spearman
 from trustlib.memorization.unit_responses import UnitResponses, layer_of
 from trustlib.memorization.units import UnitMem, unitmem_from_activations
 
@@ -25,18 +27,16 @@ SETS = ("members", "heldout", "untrained", "untrained_heldout")  # what a UnitMe
 
 
 @dataclass(frozen=True)
-class StudyEvidence:
-    """Samples of one claim and the numbers behind them.
+class StudyEvidence(Evidence):
+    """Samples of one claim with the numbers behind them.
 
     Args:
-        table: the study as rows, for figures and text.
         samples: one value per unit that varies, by the name of the statistic.
         controls: the same where the effect is absent, by the name of the control.
+        table: the study as rows, for figures and text.
     """
 
     table: pd.DataFrame
-    samples: dict[str, Floats]
-    controls: dict[str, Floats]
 
 
 def high_units(responses: Sequence[UnitResponses], *, threshold: float = 0.8, seed: int = 0) -> StudyEvidence:
@@ -84,7 +84,6 @@ def high_units(responses: Sequence[UnitResponses], *, threshold: float = 0.8, se
     cube = {value: _cube(table, value, len(responses), layers) for value in ("mean", "largest")}
     seen, unseen, fresh, fresh_unseen = cube["mean"]  # each (encoders, layers)
     return StudyEvidence(
-        table,
         {
             "layers_with_high_units": (cube["largest"][0] > threshold).all(axis=0).astype(float),
             "beyond_held_out": (seen - unseen).mean(axis=1),
@@ -93,6 +92,7 @@ def high_units(responses: Sequence[UnitResponses], *, threshold: float = 0.8, se
             "half_normal": random_high.all(axis=0).astype(float),
             "untrained": (fresh - fresh_unseen).mean(axis=1),
         },
+        table,
     )
 
 
@@ -154,7 +154,7 @@ def owners(
                 sample.append(row["correlation"] - row["permuted_mean"])
                 control.append(other - row["permuted_mean"])
     return StudyEvidence(
-        table_of(rows), {"correlation": np.array(sample)}, {"permuted_points": np.array(control)}
+        {"correlation": np.array(sample)}, {"permuted_points": np.array(control)}, table_of(rows)
     )
 
 
@@ -204,9 +204,9 @@ def size_dependence(
     ends = table.groupby(["points", "encoder"], sort=True)["unitmem"].agg(["first", "last"])
     growth = ends["first"] - ends["last"]
     return StudyEvidence(
-        table,
         {"growth": growth.loc["members"].to_numpy()},
         {"exponential_activations": growth.loc["exponential"].to_numpy()},
+        table,
     )
 
 
@@ -247,9 +247,9 @@ def augmentation_average(responses: Sequence[UnitResponses]) -> StudyEvidence:
     weighted = table[columns].mul(table["units"], axis=0).groupby(table["encoder"]).sum()
     means = weighted.div(table.groupby("encoder")["units"].sum(), axis=0)
     return StudyEvidence(
-        table,
         {"with_minus_without": (means["unitmem"] - means["clean"]).to_numpy()},
         {"two_sets_of_draws": (means["unitmem"] - means["redrawn"]).to_numpy()},
+        table,
     )
 
 
@@ -305,16 +305,6 @@ def _owned(result: UnitMem, scores: Floats, orders: NDArray[np.int64]) -> tuple[
         "owners": len(np.unique(points)), "memorized": halves[0], "others": halves[1],
     }  # fmt: skip
     return row, other
-
-
-def spearman(x: Floats, y: Floats) -> Floats:
-    """Rank correlations of rows, (B or 1, k) and (B, k) to (B,); 0 where a row is constant."""
-    from scipy.stats import rankdata
-
-    a, b = (rankdata(rows, axis=1) for rows in (x, y))
-    a, b = a - a.mean(axis=1, keepdims=True), b - b.mean(axis=1, keepdims=True)
-    size = np.sqrt((a**2).sum(axis=1) * (b**2).sum(axis=1))
-    return np.divide((a * b).sum(axis=1), size, out=np.zeros(len(b)), where=size > 0)
 
 
 def table_of(rows: list[dict[str, Any]]) -> pd.DataFrame:

@@ -147,6 +147,29 @@ def unit_responses(
     )
 
 
+def clean_responses(
+    encoder: nn.Module, images: Any, layers: Sequence[str], *, rectify: bool = False, batch_size: int = 256
+) -> Responses:
+    """Responses of units to images as they are, averaged over positions, by layer (N, U); for class selectivity.
+
+    Args:
+        encoder: any module from images to features.
+        images: uint8 or float in [0, 1], shape (N, C, H, W).
+        layers: dotted names.
+        rectify: see `unit_responses`.
+        batch_size: images per forward pass.
+
+    Example:
+        >>> import torch
+        >>> clean_responses(torch.nn.Sequential(torch.nn.ReLU()), torch.tensor([[2.0], [1.0]]), ["0"])["0"].tolist()
+        [[2.0], [1.0]]
+
+    Source: Wang et al., NeurIPS 2024, eq. 5 without augmentation.
+    """
+    views = Views(as_images(images, "images"), same_point, seed=0, batch_size=batch_size)
+    return gathered(encoder, views, layers, n_views=None, rectify=rectify)
+
+
 _OTHER_VIEWS = 1_000_003  # added to the seed for views that share nothing with the first ones
 
 
