@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from trustlib.dppl.checks import Adjacency, generator, one_of, positive, whole
-from trustlib.privacy import exponential_log_probabilities, exponential_mechanism
+from trustlib.privacy import exponential_log_probabilities
 
 _CACHED = 1 << 15  # scores looked at together, so that they stay in cache
 
@@ -123,8 +123,9 @@ class StreamedSelection:
     """The same draw while candidates arrive in blocks: memory for one choice and one number per class.
 
     With L the log of the sum of exp(a u) over the candidates so far and l that of a new block, the choice moves into
-    the block with probability exp(l - L), L with the block included, and there to a candidate drawn by the exponential
-    mechanism. By induction every candidate seen is chosen with probability exp(a u - L).
+    the block with probability exp(l - L), L with the block included, and there to a candidate with
+    probability exp(a u - l). By induction every candidate seen is chosen with probability exp(a u - L). Candidates less
+    likely than about 1e-16 are never drawn: random numbers are floats.
 
     Args:
         n_classes: number of classes C, >= 1.
@@ -160,20 +161,24 @@ class StreamedSelection:
 
     def update(self, start: int, scores: NDArray[np.float64]) -> None:
         """Let a block of candidates start, start + 1, ... with scores (C, b) take part."""
-        best, mass = scores.max(axis=1), np.empty(len(scores))
         few = max(1, _CACHED // scores.shape[1])
         for first in range(0, len(scores), few):
-            weight = scores[first : first + few] - best[first : first + few, None]
+            rows = slice(first, first + few)
+            best = scores[rows].max(axis=1)
+            weight = scores[rows] - best[:, None]
             weight *= self._exponent
-            np.exp(weight, out=weight).sum(axis=1, out=mass[first : first + few])
-        block = self._exponent * best + np.log(mass)
-        self._total = np.logaddexp(self._total, block)
-        moves = np.flatnonzero(-self._rng.standard_exponential(len(block)) <= block - self._total)
-        if len(moves):
-            inside = exponential_mechanism(
-                scores[moves], epsilon=self._exponent, sensitivity=1.0, monotone=True, rng=self._rng
-            )
-            self.chosen[moves] = start + np.asarray(inside)
+            np.exp(weight, out=weight)
+            block = self._exponent * best + np.log(weight.sum(axis=1))
+            self._total[rows] = np.logaddexp(self._total[rows], block)
+            moves = -self._rng.standard_exponential(len(block)) <= block - self._total[rows]
+            if moves.any():
+                self.chosen[rows][moves] = start + self._inside(weight[moves])
+
+    def _inside(self, weight: NDArray[np.float64]) -> NDArray[np.int64]:
+        """A column for each row, with probability proportional to its weight: inversion of the distribution."""
+        below = np.cumsum(weight, axis=1)
+        target = self._rng.random(len(weight)) * below[:, -1]
+        return np.argmax(below > np.minimum(target, np.nextafter(below[:, -1], 0))[:, None], axis=1)
 
 
 def read_scores(scores: ArrayLike) -> NDArray[np.float64]:
