@@ -30,8 +30,8 @@ class DPLeastSquares(Baseline):
         budget: what the fit may spend.
         clip_norm: C > 0, public.
         alpha: weight of the moments of all classes, >= 0.
-        regularization: lambda > 0; None: 2 sigma C^2 sqrt(d (1 + alpha^2)), the size of the noise in the sum of the
-            moments, which is known beforehand.
+        regularization: > 0; lambda as a multiple of 2 sigma C^2 sqrt(d (1 + alpha^2)), the size of the noise in the
+            sum of the moments, which is known beforehand.
 
     Attributes:
         noise_multiplier_: sigma.
@@ -61,7 +61,7 @@ class DPLeastSquares(Baseline):
         *,
         clip_norm: float,
         alpha: float = 1.0,
-        regularization: float | None = None,
+        regularization: float = 1.0,
     ) -> None:
         self.budget = budget
         self.clip_norm = positive("clip_norm", clip_norm, why="It bounds the length of a record.")
@@ -70,9 +70,9 @@ class DPLeastSquares(Baseline):
                 f"alpha must be a finite number >= 0, got {alpha!r}. It weighs the common moments."
             )
         self.alpha = float(alpha)
-        if regularization is not None:
-            positive("regularization", regularization, why="Without it a noisy moment may not be invertible.")
-        self.regularization = regularization
+        self.regularization = positive(
+            "regularization", regularization, why="Without it a noisy moment may not be invertible."
+        )
 
     def fit(
         self,
@@ -103,8 +103,8 @@ class DPLeastSquares(Baseline):
         self._spend("noisy moments", self.budget.to_zcdp())
         common = x.T @ x + symmetric_noise(d, sigma * bound**2, rng)
         sums = class_sums(x, index, count) + sample_gaussian(sigma * bound, d, size=count, rng=rng)
-        floor = 2 * sigma * bound**2 * math.sqrt(d * (1 + self.alpha**2))
-        self.noise_multiplier_, self.regularization_ = sigma, self.regularization or floor
+        noise = 2 * sigma * bound**2 * math.sqrt(d * (1 + self.alpha**2))
+        self.noise_multiplier_, self.regularization_ = sigma, self.regularization * noise
         self.weight_ = np.empty((count, d))
         for c in range(count):
             rows = x[index == c]
@@ -123,6 +123,6 @@ def symmetric_noise(dim: int, sigma: float, rng: np.random.Generator) -> NDArray
 def solve_clamped(
     moment: NDArray[np.float64], target: NDArray[np.float64], regularization: float
 ) -> NDArray[np.float64]:
-    """(moment + lambda I)^-1 target, with eigenvalues of the sum below lambda raised to lambda; (d, d), (d,) to (d,)."""
+    """(moment + lambda I)^-1 target, eigenvalues of the sum below lambda raised to lambda; (d, d), (d,) to (d,)."""
     values, vectors = np.linalg.eigh(moment)
     return vectors @ ((vectors.T @ target) / (np.maximum(values, 0.0) + regularization))

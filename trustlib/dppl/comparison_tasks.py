@@ -1,0 +1,326 @@
+"""What the methods are compared on: images split into public, private and test parts, and embeddings of them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trustlib.data import cache_folder, load_images
+from trustlib.data.images import fingerprint
+from trustlib.dppl.embeddings import unit_rows
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from trustlib.data import Images
+
+Pixels = NDArray[np.uint8]
+Vectors = NDArray[np.float64]
+SCENE_COLORS = (
+    "red",
+    "yellow",
+    "green",
+    "blue",
+    "white",
+)  # of the private classes; the public pool has all ten
+_BSDS_SIDE = 96  # photographs are scaled to this side before crops of 32 are cut
+
+
+@dataclass(frozen=True)
+class Sources:
+    """One data set in disjoint parts.
+
+    Args:
+        training: images and labels on which encoders may be trained; public, may be empty.
+        training_labels: int64.
+        public: the public pool; its labels are never given to a prototype method.
+        public_labels: labels of the pool in the private classes, -1 where an image shows none of them; only for
+            choosing the settings of the baselines, and -1 throughout where none are known.
+        private: private images, more than one run uses.
+        private_labels: int64 in [0, C).
+        test: test images.
+        test_labels: int64 in [0, C).
+        classes: names of the private classes.
+        name: of the data set.
+    """
+
+    training: Pixels
+    training_labels: NDArray[np.int64]
+    public: Pixels
+    public_labels: NDArray[np.int64]
+    private: Pixels
+    private_labels: NDArray[np.int64]
+    test: Pixels
+    test_labels: NDArray[np.int64]
+    classes: tuple[str, ...]
+    name: str
+
+
+@dataclass(frozen=True)
+class Task:
+    """Embeddings of unit length, centred on the public pool, in disjoint parts.
+
+    Args:
+        private: shape (n, d).
+        private_labels: int64 (n,) in [0, C).
+        test: shape (m, d).
+        test_labels: int64 (m,) in [0, C); every class occurs.
+        pools: public embeddings by name, each (M, d); the first one is the pool of the comparison.
+        proxy: labelled public embeddings (p, d), for choosing the settings of the baselines; may be empty.
+        proxy_labels: int64 (p,) in [0, C).
+        classes: names of the classes.
+        name: of data set and encoder, for tables.
+
+    Raises:
+        ValueError: parts of different width, or no pool.
+    """
+
+    private: Vectors
+    private_labels: NDArray[np.int64]
+    test: Vectors
+    test_labels: NDArray[np.int64]
+    pools: Mapping[str, Vectors]
+    proxy: Vectors
+    proxy_labels: NDArray[np.int64]
+    classes: tuple[str, ...]
+    name: str
+
+    def __post_init__(self) -> None:
+        if not self.pools:
+            raise ValueError("pools must hold at least one public pool, got none.")
+        widths = {x.shape[1] for x in (self.private, self.test, self.proxy, *self.pools.values())}
+        if len(widths) > 1:
+            raise ValueError(f"all parts must have the same dimensions, got {sorted(widths)}.")
+
+    @property
+    def pool(self) -> Vectors:
+        """The public pool of the comparison."""
+        return next(iter(self.pools.values()))
+
+    @property
+    def n_classes(self) -> int:
+        """Number of classes C."""
+        return len(self.classes)
+
+
+def load_sources(
+    name: str,
+    *,
+    n_training: int,
+    n_public: int,
+    n_private: int,
+    n_test: int,
+    size: int = 32,
+    seed: int = 0,
+) -> Sources:
+    """A data set cut into images for encoders, a public pool, private images and test images, without overlap.
+
+    Scenes are drawn anew for each part; their classes are pairs of a colour and a shape of the subject, and only those
+    in `SCENE_COLORS` are private. All other sets are cut from their train and test splits.
+
+    Args:
+        name: "scenes", or an image set with labels known to `trustlib.data.load_images`.
+        n_training: images for encoders, >= 0.
+        n_public: images of the pool, >= 1.
+        n_private: private images to choose from, >= 1.
+        n_test: test images, >= 1.
+        size: pixels.
+        seed: of the scenes.
+
+    Returns:
+        The parts, in colour.
+
+    Raises:
+        ValueError: numbers out of range, or more images than there are.
+
+    Example:
+        >>> sources = load_sources("digits", n_training=0, n_public=300, n_private=1000, n_test=300)
+        >>> sources.private.shape, len(sources.classes)
+        ((1000, 3, 32, 32), 10)
+    """
+    if min(n_public, n_private, n_test) < 1 or n_training < 0:
+        raise ValueError(
+            f"every part but the one for encoders needs images, got n_training = {n_training}, n_public = {n_public}, "
+            f"n_private = {n_private}, n_test = {n_test}."
+        )
+    if name == "scenes":
+        return _scene_sources(n_training, n_public, n_private, n_test, size=size, seed=seed)
+    train = load_images(name, "train", n_training + n_public + n_private, size=size, channels=3)
+    test = load_images(name, "test", n_test, size=size, channels=3)
+    if train.labels is None or test.labels is None:
+        raise ValueError(f"{name} has no labels, so it has no classes to compare.")
+    first, second = n_training, n_training + n_public
+    return Sources(
+        train.pixels[:first], train.labels[:first], train.pixels[first:second], train.labels[first:second],
+        train.pixels[second:], train.labels[second:], test.pixels, test.labels,
+        train.classes or tuple(str(c) for c in range(int(train.labels.max()) + 1)), name,
+    )  # fmt: skip
+
+
+def _scene_sources(
+    n_training: int, n_public: int, n_private: int, n_test: int, *, size: int, seed: int
+) -> Sources:
+    """Scenes, each part with a stream of its own."""
+    training = load_images("scenes", "train", max(n_training, 1), seed=3 * seed, size=size)
+    public = load_images("scenes", "train", n_public, seed=3 * seed + 1, size=size)
+    private = load_images("scenes", "train", n_private, seed=3 * seed + 2, size=size)
+    test = load_images("scenes", "test", n_test, seed=3 * seed, size=size)
+    names = tuple(f"{color} {shape}" for color in SCENE_COLORS for shape in training.classes)
+    codes = {part: _scene_classes(images) for part, images in enumerate((public, private, test))}
+    kept = {part: np.flatnonzero(code >= 0) for part, code in codes.items()}
+    everything = _scene_classes(training, colors=None)
+    return Sources(
+        training.pixels[:n_training], everything[:n_training], public.pixels, codes[0],
+        private.pixels[kept[1]], codes[1][kept[1]], test.pixels[kept[2]], codes[2][kept[2]],
+        names, "scenes",
+    )  # fmt: skip
+
+
+def _scene_classes(images: Images, *, colors: Sequence[str] | None = SCENE_COLORS) -> NDArray[np.int64]:
+    """Colour and shape of the subject as one number, -1 for other colours; the subject is named first."""
+    from trustlib.data.scene_draws import COLORS
+
+    place = {color: k for k, color in enumerate(COLORS if colors is None else colors)}
+    found = [next(word for word in text.split() if word in COLORS) for text in images.captions]
+    color = np.array([place.get(word, -1) for word in found], dtype=np.int64)
+    shapes = np.zeros(len(images), dtype=np.int64) if images.labels is None else images.labels
+    return np.where(color < 0, -1, color * len(images.classes) + shapes)
+
+
+def load_pool(name: str, n: int, *, size: int = 32, seed: int = 0) -> Pixels:
+    """Images of a public pool that has nothing to do with the private data.
+
+    Args:
+        name: "noise" (every pixel uniform), "bsds500" (random crops of photographs), or an image set known to
+            `trustlib.data.load_images`; of a set that is smaller than n, all images.
+        n: number of images, >= 1.
+        size: pixels.
+        seed: of noise and crops.
+
+    Returns:
+        uint8 (n or fewer, 3, size, size).
+
+    Raises:
+        ValueError: an unknown set.
+
+    Example:
+        >>> load_pool("noise", 4).shape
+        (4, 3, 32, 32)
+    """
+    rng = np.random.default_rng([seed, 7])
+    if name == "noise":
+        return rng.integers(0, 256, (n, 3, size, size), dtype=np.uint8)
+    if name == "bsds500":
+        side = _BSDS_SIDE * size // 32
+        splits = [
+            load_images(name, split, size=side, channels=3).pixels for split in ("train", "val", "test")
+        ]
+        photographs = np.concatenate(splits)
+        which = rng.integers(len(photographs), size=n)
+        corner = rng.integers(side - size + 1, size=(n, 2))
+        cuts = [
+            photographs[w, :, a : a + size, b : b + size] for w, (a, b) in zip(which, corner, strict=True)
+        ]
+        return np.stack(cuts)
+    if name == "digits":
+        return load_images(name, "train", size=size, channels=3).pixels[:n]
+    return load_images(name, "train", n, size=size, channels=3).pixels
+
+
+def graded_encoders(
+    sources: Sources, grades: Mapping[str, int], *, seed: int = 0, progress: bool | None = None
+) -> dict[str, nn.Module]:
+    """Small encoders of growing quality: one training with labels on public images, stopped at different steps.
+
+    Args:
+        sources: for the training images.
+        grades: name -> steps; 0 is the untrained network.
+        seed: of weights and order.
+        progress: see `trustlib.encoders.train`.
+
+    Returns:
+        Encoders by name, in the order given; trained encoders are kept and found again.
+
+    Raises:
+        ValueError: no grade, or steps below 0.
+    """
+    from trustlib.encoders import Recipe, augmentation, backbone, train_or_load
+
+    if not grades or min(grades.values()) < 0:
+        raise ValueError(f"grades must map names to numbers of steps >= 0, got {dict(grades)}.")
+    size, last = sources.training.shape[-1], max(grades.values())
+    untrained = backbone("small_conv", size=size, seed=seed)
+    if last == 0:
+        return dict.fromkeys(grades, untrained)
+    recipe = Recipe(
+        method="supervised", backbone="small_conv", steps=last, batch_size=128, learning_rate=4e-3,
+        augment=augmentation("pad_crop"), seed=seed,
+    )  # fmt: skip
+    stops = sorted({steps for steps in grades.values() if 0 < steps < last})
+    trained = train_or_load(
+        recipe, sources.training, sources.training_labels, snapshots=stops, progress=progress
+    )
+    stages = {0: untrained, last: trained.encoder, **trained.snapshots}
+    return {name: stages[steps] for name, steps in grades.items()}
+
+
+def embed_sources(
+    sources: Sources, encoder: nn.Module | str, pools: Mapping[str, Pixels], *, name: str
+) -> Task:
+    """Embeddings of all parts: minus the mean of the public pool, divided by their length.
+
+    Args:
+        sources: the images.
+        encoder: module, or the name of a published one ("timm:..."), whose embeddings are kept on disk.
+        pools: further public pools by name; "held_out" stands for the pool of the sources. The order is kept.
+        name: of data set and encoder.
+
+    Returns:
+        The task.
+
+    Raises:
+        ValueError: no pool.
+    """
+    held_out = _features(encoder, sources.public)
+    centre = held_out.mean(axis=0)
+
+    def prepared(features: NDArray[np.float32]) -> Vectors:
+        return unit_rows(features - centre)
+
+    found = {
+        key: prepared(held_out if key == "held_out" else _features(encoder, pixels))
+        for key, pixels in pools.items()
+    }
+    labelled = sources.public_labels >= 0
+    return Task(
+        prepared(_features(encoder, sources.private)), sources.private_labels,
+        prepared(_features(encoder, sources.test)), sources.test_labels, found,
+        prepared(held_out[labelled]) if labelled.any() else np.empty((0, held_out.shape[1])),
+        sources.public_labels[labelled], sources.classes, name,
+    )  # fmt: skip
+
+
+def _features(encoder: Any, pixels: Pixels) -> NDArray[np.float32]:
+    """Embeddings of images; those of a published encoder are computed once and kept."""
+    from trustlib.encoders import backbone, embed
+
+    if not isinstance(encoder, str):
+        return embed(encoder, pixels)
+    key = hashlib.sha256(f"{encoder} {fingerprint(pixels)}".encode()).hexdigest()
+    path = cache_folder() / "embeddings" / f"{key}.npy"
+    if path.exists():
+        return np.load(path)
+    model = backbone(encoder, size=pixels.shape[-1], pretrained=True).to(_best_device())
+    return np.asarray(embed(model, pixels, out=path))
+
+
+def _best_device() -> str:
+    """A GPU where there is one: embeddings are the same up to rounding."""
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
