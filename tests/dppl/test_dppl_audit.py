@@ -193,6 +193,8 @@ def test_bad_input_is_named():
         worst("add_remove", fault="gremlin")
     with pytest.raises(ValueError, match=r'needs adjacency="replace"'):
         worst("add_remove", fault="monotone_under_replace")
+    with pytest.raises(ValueError, match=r"leaves no set at all"):
+        worst("add_remove", k=4, fault="wrong_binomial")
     with pytest.raises(ValueError, match=r"too many to list"):
         worst("replace", n=40)
     with pytest.raises(ValueError, match=r"n_records must be at least 1"):

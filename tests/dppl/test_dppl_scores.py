@@ -94,6 +94,20 @@ def test_half_precision_errs_by_its_rounding(data, precision, unit):
     assert np.abs(half - exact).max() > 0
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="gpu: no CUDA device on this machine")
+@pytest.mark.parametrize("precision", ["float32", "float16", "bfloat16"])
+@pytest.mark.parametrize("window", [(0.0, 2.0), (1.0, 1.9)])
+def test_scores_on_a_gpu_are_those_of_the_processor(data, precision, window):
+    X, y, V = data
+    how = {"classes": [0, 1, 2], "d_min": window[0], "d_max": window[1]}
+    exact = class_scores(X, y, V, **how, precision="float64")
+    found = class_scores(X, y, V, **how, precision=precision, device="cuda")
+    # 3.5 roundings of numbers of size 1 for each of at most 40 records; TF32 is not used for float32
+    unit = {"float32": 2.0**-20, "float16": 2.0**-11, "bfloat16": 2.0**-8}[precision]
+    np.testing.assert_allclose(found, exact, atol=40 * 3.5 * unit)
+
+
 def test_memory_mapped_pool_is_read_as_it_is(data, tmp_path):
     X, y, V = data
     path = tmp_path / "pool.npy"

@@ -6,7 +6,6 @@ is in one class only, and both keep a ledger that names the neighbouring relatio
 """
 
 from trustlib.dppl.audit import (
-    Fault,
     SelectionLosses,
     audit_selection,
     mean_loss,
@@ -24,6 +23,7 @@ from trustlib.dppl.coinpress import (
     coinpress_schedule,
 )
 from trustlib.dppl.embeddings import Precision, pool_features, unit_rows
+from trustlib.dppl.laws import Fault
 from trustlib.dppl.means import DivergingScheduleWarning, DPPrototypeMean
 from trustlib.dppl.planning import MeanEstimator, MeanPlan, plan_mean, selection_error
 from trustlib.dppl.prototypes import PrototypeClassifier, Vote, cosine_votes, slot_choices

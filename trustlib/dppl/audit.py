@@ -8,29 +8,20 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import gammaln
 
-from trustlib.dppl.checks import Adjacency, one_of, positive, whole, window
+from trustlib.dppl.checks import Adjacency, one_of, positive, whole
 from trustlib.dppl.coinpress import clip_rows
 from trustlib.dppl.embeddings import unit_rows
-from trustlib.dppl.selection import select_public, selection_exponent
-from trustlib.dppl.top_k import check_k, log_set_counts, select_top_k, set_law
+from trustlib.dppl.laws import Fault, Laws, faulty_exponent, log_ratio
+from trustlib.dppl.selection import select_public
+from trustlib.dppl.top_k import log_set_counts, select_top_k, set_law
 from trustlib.privacy import AuditResult, audit_epsilon
 
-# What an audit can be made to run in place of the mechanism; each must be found out in its own setting.
-Fault = Literal[
-    "none",
-    "doubled_exponent",  # twice the exponent
-    "monotone_under_replace",  # the exponent of add/remove although records are replaced
-    "clip_after_sum",  # the window is applied to the sum (scaled by the number of records), not to each sample
-    "wrong_binomial",  # sets counted as C(j, k) with ranks from 0, as in the authors' Top-K program
-]
 _MOST_TABLES = 100_000
 
 
@@ -104,7 +95,7 @@ def worst_selection_loss(
 
     Source: this book; exhaustive check of the guarantee of Wahdany et al. 2025.
     """
-    laws = _Laws(domain, public_embeddings, epsilon, d_min, d_max, adjacency, k, fault)
+    laws = Laws(domain, public_embeddings, epsilon, d_min, d_max, adjacency, k, fault)
     n_records = whole("n_records", n_records, why="A neighbour needs a record to differ in.")
     tables = math.comb(laws.size + n_records - 1, n_records)
     if tables > _MOST_TABLES:
@@ -165,12 +156,12 @@ def neighbour_log_ratios(
     """
     records = unit_rows(data, name="data")
     both = np.concatenate([records, unit_rows(domain, name="domain")])
-    laws = _Laws(both, public_embeddings, epsilon, d_min, d_max, adjacency, k, fault)
+    laws = Laws(both, public_embeddings, epsilon, d_min, d_max, adjacency, k, fault)
     own = tuple(range(len(records)))
     kept = own if adjacency == "add_remove" else own[1:]
     before = laws.of(own)
     after = np.stack([laws.of((*kept, x)) for x in range(len(records), laws.size)])
-    return _difference(after, before)
+    return log_ratio(after, before)
 
 
 def audit_selection(
@@ -225,7 +216,7 @@ def audit_selection(
         raise ValueError(
             f"scores must be two vectors of one length, got {pair[0].shape} and {pair[1].shape}."
         )
-    exponent = _exponent(epsilon, adjacency, fault)
+    exponent = faulty_exponent(epsilon, adjacency, fault)
     counts = log_set_counts(len(pair[0]), k)
     (sets, one), (_, two) = (set_law(u, k=k, exponent=exponent, log_counts=counts) for u in pair)
     ratio = {tuple(s): float(a - b) for s, a, b in zip(sets.tolist(), one, two, strict=True)}
@@ -295,76 +286,3 @@ def mean_loss(
         moved, claimed = np.linalg.norm(records, axis=1).max(), clip_norm
     sigma = claimed / math.sqrt(2 * rho) / (2 if fault == "halved_sensitivity" else 1)
     return float(moved / sigma / math.sqrt(2 * rho))
-
-
-class _Laws:
-    """Exact laws of a selection on data sets given as row numbers of a finite domain."""
-
-    def __init__(
-        self,
-        domain: ArrayLike,
-        public_embeddings: ArrayLike,
-        epsilon: float,
-        d_min: float,
-        d_max: float,
-        adjacency: Adjacency,
-        k: int,
-        fault: Fault,
-    ) -> None:
-        one_of("fault", fault, get_args(Fault))
-        one_of("adjacency", adjacency, get_args(Adjacency))
-        self.d_min, self.d_max = window(d_min, d_max)
-        self.adjacency, self.fault = adjacency, fault
-        # 1 + cos of every record of the domain with every candidate
-        self.similarity = 1 + unit_rows(domain, name="domain") @ unit_rows(public_embeddings).T
-        self.size, n_public = self.similarity.shape
-        self.k = check_k(k, n_public)
-        self.exponent = _exponent(epsilon, adjacency, fault)
-        rank = np.arange(self.k, n_public + 1, dtype=np.float64)
-        self.counts = log_set_counts(n_public, self.k)
-        if (
-            fault == "wrong_binomial"
-        ):  # C(j, k) with rank j - 1 in place of C(j - 1, k - 1): none for the best set
-            with np.errstate(divide="ignore"):
-                self.counts = gammaln(rank) - gammaln(self.k + 1) - gammaln(rank - self.k)
-
-    def of(self, rows: tuple[int, ...]) -> NDArray[np.float64]:
-        """Log-probabilities of all outcomes on one data set."""
-        raw = self.similarity[list(rows)]
-        if self.fault == "clip_after_sum":
-            inside = np.clip(raw.sum(axis=0), len(rows) * self.d_min, len(rows) * self.d_max)
-            utility = (inside - len(rows) * self.d_min) / (self.d_max - self.d_min)
-        else:
-            inside = np.clip(raw, self.d_min, self.d_max)
-            utility = ((inside - self.d_min) / (self.d_max - self.d_min)).sum(axis=0)
-        return set_law(utility, k=self.k, exponent=self.exponent, log_counts=self.counts)[1]
-
-    def losses(
-        self, data: tuple[int, ...], more: NDArray[np.float64]
-    ) -> Iterator[tuple[tuple[int, ...], float]]:
-        """Losses of all neighbours around ``data``, from the laws with one record more, shape (q, outcomes)."""
-        if self.adjacency == "add_remove":
-            for x, loss in enumerate(np.abs(_difference(more, self.of(data))).max(axis=1)):
-                yield (x,), float(loss)
-            return
-        for x, y in itertools.combinations(range(self.size), 2):
-            yield (x, y), float(np.abs(_difference(more[x], more[y])).max())
-
-
-def _exponent(epsilon: float, adjacency: Adjacency, fault: str) -> float:
-    """The exponent of the selection, spoiled as the fault says."""
-    exponent = selection_exponent(epsilon, adjacency=adjacency)
-    if fault == "monotone_under_replace":
-        if adjacency != "replace":
-            raise ValueError(
-                'fault "monotone_under_replace" needs adjacency="replace": it is right for add_remove.'
-            )
-        return epsilon
-    return 2 * exponent if fault == "doubled_exponent" else exponent
-
-
-def _difference(log_p: NDArray[np.float64], log_q: NDArray[np.float64]) -> NDArray[np.float64]:
-    """log p - log q, 0 where an outcome is impossible on both sides."""
-    neither = np.isneginf(log_p) & np.isneginf(log_q)
-    with np.errstate(invalid="ignore"):
-        return np.where(neither, 0.0, log_p - log_q)
