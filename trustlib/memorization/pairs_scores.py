@@ -29,6 +29,7 @@ def score_pairs(
     n_views: int = 10,
     normalization: Normalization = "ratio",
     distance: Distance = "l2",
+    subsets: str = "SCIE",
     seed: int = 0,
     batch_size: int = 256,
 ) -> pd.DataFrame:
@@ -38,9 +39,10 @@ def score_pairs(
         pairs: trained on the pool.
         pool: the images.
         augment: distribution of the views.
-        n_views: pairs of views per point.
+        n_views: views per point; all pairs of them are compared.
         normalization: of the column ``score``, over all points of a pair; ``ratio`` stands beside it always.
         distance: see `alignment_loss`.
+        subsets: letters of those to score.
         seed: of the views, other than those of the trainings.
         batch_size: views per encoder call.
 
@@ -52,11 +54,12 @@ def score_pairs(
 
     frames = []
     for number, pair in enumerate(pairs):
-        parts = {**pair.split.subsets, "E": pool.external_index}
+        every = {**pair.split.subsets, "E": pool.external_index}
+        parts = {name: every[name] for name in subsets}
         index = np.concatenate(list(parts.values()))
         found = sslmem(
-            pair.f, pair.g, as_tensor(pool.everything[index]), augment, n_views=n_views, distance=distance,
-            normalize=True, seed=seed, batch_size=batch_size, index=index,
+            pair.f, pair.g, as_tensor(pool.everything[index]), augment, n_views=n_views, pairing="all",
+            distance=distance, normalize=True, seed=seed, batch_size=batch_size, index=index,
         )  # fmt: skip
         f, g = found.align_f[0], found.align_g[0]
         columns = {
@@ -121,8 +124,8 @@ def layer_scores(
     tables = [
         layermem(
             pair.f, pair.g, as_tensor(pool.pixels[pair.split.candidate]), augment, layers=layers,
-            control=as_tensor(pool.external), n_views=n_views, distance=distance, normalize=True, seed=seed,
-            batch_size=batch_size, index=pair.split.candidate, control_index=pool.external_index,
+            control=as_tensor(pool.external), n_views=n_views, pairing="all", distance=distance, normalize=True,
+            seed=seed, batch_size=batch_size, index=pair.split.candidate, control_index=pool.external_index,
         )
         for pair in pairs
     ]  # fmt: skip
