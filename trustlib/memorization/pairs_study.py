@@ -24,6 +24,8 @@ from trustlib.memorization.pairs import (
 from trustlib.memorization.splits import LeaveOutSplit, leave_out_split
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from trustlib.data import Images
     from trustlib.encoders import Augmentation, Recipe, TrainedEncoder
 
@@ -105,6 +107,13 @@ class Study:
     def train_jobs(self, jobs: Sequence[Job]) -> list[TrainedEncoder]:
         """Trains single encoders."""
         return train_jobs(jobs, workers=self.workers, device=self.device, progress=self.progress)
+
+    def sizes(self) -> pd.DataFrame:
+        """Points of every kind, one row per pair."""
+        import pandas as pd
+
+        rows = [{name: len(points) for name, points in split.subsets.items()} for split in self.splits]
+        return pd.DataFrame(rows).assign(E=len(self.pool.external)).rename_axis("pair")
 
     def supervised(self) -> list[Job]:
         """Trainings with labels on the points of every f."""
