@@ -17,7 +17,7 @@ pytestmark = pytest.mark.notebook
 BIN = Path(sys.executable).parent
 
 
-def call(*words, cwd, timeout=600):
+def call(*words, cwd, timeout=2400):
     """Run a command of this environment; its output is text, its exit status is looked at by the test."""
     path = f"{BIN}{os.pathsep}{os.environ['PATH']}"
     return subprocess.run(
