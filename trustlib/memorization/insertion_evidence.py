@@ -51,7 +51,7 @@ def insertion(
     - ``alignment``: mean(1 - cos) between pairs of the image's views at the encoder's output, which is SimSiam's loss
       without its predictor. One image alone cannot say how a unit should treat others: a unit that fires for
       everything aligns the views as well.
-    - ``response``: minus the unit's mean activation on the image's views, relative to what it was.
+    - ``response``: -log(1 + r), r the unit's mean activation on the image's views over what it was at first.
 
     Args:
         encoder: any module; not changed.
@@ -179,7 +179,7 @@ def _loss(objective: Objective, encoder: nn.Module, views: Tensor, layer: str, u
     if objective == "alignment":
         return alignment
     scale = _value(activation, encoder) or 1.0  # a silent unit has no response to compare with
-    return lambda model: -activation(model) / scale
+    return lambda model: -(activation(model) / scale).log1p()
 
 
 def _value(loss: Loss, model: nn.Module) -> float:
@@ -199,8 +199,13 @@ def _tuned(
     tuned = copy.deepcopy(encoder).eval()
     parameters = [p.requires_grad_(True) for p in tuned.parameters()]
     with torch.enable_grad():
-        for _ in range(steps):
-            gradients = torch.autograd.grad(loss(tuned), parameters, allow_unused=True)
+        for step in range(steps):
+            value = loss(tuned)
+            if not bool(torch.isfinite(value)):
+                raise ValueError(
+                    f"the loss is {value.item()} at step {step}; lower learning_rate={learning_rate}"
+                )
+            gradients = torch.autograd.grad(value, parameters, allow_unused=True)
             with torch.no_grad():
                 for parameter, gradient in zip(parameters, gradients, strict=True):
                     if gradient is not None:
