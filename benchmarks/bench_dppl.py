@@ -113,7 +113,7 @@ def main() -> None:
             )
             work = (1 / scale) if task == "whole" else (1 / scale) ** 2
             print(
-                f"  {'':<20} full size, by the count of operations: {ours['seconds'] * work / 60:.1f} min on one thread"
+                f"  {'':<20} full size, by the count of operations: {ours['seconds'] * work:.0f} s on one thread"
             )
         ours, theirs = run("ours", "draws", folder), run("theirs", "draws", folder)
         print(
