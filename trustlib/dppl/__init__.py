@@ -12,6 +12,9 @@ from trustlib.dppl.audit import (
     neighbour_log_ratios,
     worst_selection_loss,
 )
+from trustlib.dppl.baselines import Baseline, ClassMeans, NearestPublic
+from trustlib.dppl.baselines_gradients import DPGlobalAdapt, DPLinearProbe
+from trustlib.dppl.baselines_least_squares import DPLeastSquares
 from trustlib.dppl.budgets import PrivacyBudget, translate_budgets
 from trustlib.dppl.checks import Adjacency, ClassListWarning, EmptyClassWarning
 from trustlib.dppl.coinpress import (
@@ -22,9 +25,23 @@ from trustlib.dppl.coinpress import (
     coinpress_mean,
     coinpress_schedule,
 )
+from trustlib.dppl.comparison import Comparison, compare
+from trustlib.dppl.comparison_inputs import choose_encoders, choose_pools, further_tasks
+from trustlib.dppl.comparison_plan import BASELINES, LABELS, METHODS, REFERENCES, Method, Plan, Trial, trials
+from trustlib.dppl.comparison_settings import choose_settings
+from trustlib.dppl.comparison_tasks import (
+    Sources,
+    Task,
+    embed_sources,
+    graded_encoders,
+    load_pool,
+    load_sources,
+)
 from trustlib.dppl.embeddings import Precision, pool_features, unit_rows
+from trustlib.dppl.imbalance import imbalanced_sizes, make_imbalanced
 from trustlib.dppl.laws import Fault
 from trustlib.dppl.means import DivergingScheduleWarning, DPPrototypeMean
+from trustlib.dppl.metrics import balanced_accuracy, class_accuracies, group_accuracy, imbalance_slope
 from trustlib.dppl.planning import MeanEstimator, MeanPlan, plan_mean, selection_error
 from trustlib.dppl.prototypes import PrototypeClassifier, Vote, cosine_votes, slot_choices
 from trustlib.dppl.public import DPPrototypePublic
@@ -38,11 +55,21 @@ from trustlib.dppl.selection import (
 from trustlib.dppl.top_k import log_set_counts, select_top_k, top_k_log_probabilities
 
 __all__ = [
+    "BASELINES",  # private methods without prototypes from a pool
+    "LABELS",  # names of the methods on a page
+    "METHODS",  # all private methods of the comparison
     "PAPER_SPLIT",  # shares of the budget of CoinPress's steps
+    "REFERENCES",  # methods without privacy
     "Adjacency",  # "add_remove" or "replace"
+    "Baseline",  # common base of the baselines
     "ClassListWarning",  # classes were read off private labels
+    "ClassMeans",  # means without privacy
     "CoinPressSchedule",  # its steps, known beforehand
     "CoinPressStep",  # one of them
+    "Comparison",  # accuracies of all methods
+    "DPGlobalAdapt",  # DPSGD-Global-Adapt
+    "DPLeastSquares",  # DP-LS
+    "DPLinearProbe",  # DP-SGD by opacus
     "DPPrototypeMean",  # DPPL-Mean
     "DPPrototypePublic",  # DPPL-Public and Top-K
     "DivergingScheduleWarning",  # CoinPress loses ground
@@ -50,19 +77,40 @@ __all__ = [
     "Fault",  # planted faults of audits
     "MeanEstimator",  # "naive", "coinpress" or "auto"
     "MeanPlan",  # how a class mean is released
+    "Method",  # of the comparison
+    "NearestPublic",  # best public sample without privacy
+    "Plan",  # of a comparison
     "Precision",  # of matrix products
     "PrivacyBudget",  # rho in all currencies
     "PrototypeClassifier",  # common base
     "SelectionLosses",  # what an exhaustive audit found
+    "Sources",  # images in disjoint parts
     "StreamedSelection",  # selection from blocks of candidates
+    "Task",  # embeddings in disjoint parts
+    "Trial",  # one seed of a comparison
     "Vote",  # "max", "mean" or "slot"
     "audit_selection",  # sampled audit
+    "balanced_accuracy",  # mean over classes
+    "choose_encoders",  # encoders by name
+    "choose_pools",  # public pools by name
+    "choose_settings",  # of baselines, on public data
+    "class_accuracies",  # by class
     "class_scores",  # utilities of the selection
     "coinpress_gamma",  # radius of a standard normal vector
     "coinpress_mean",  # CoinPress
     "coinpress_schedule",  # its radii and noise
+    "compare",  # all methods at equal zCDP
     "cosine_votes",  # votes of prototypes
+    "embed_sources",  # images to embeddings
+    "further_tasks",  # all encoders on all data sets
+    "graded_encoders",  # small encoders of growing quality
+    "group_accuracy",  # of rare or frequent classes
+    "imbalance_slope",  # accuracy over log size
+    "imbalanced_sizes",  # class sizes
+    "load_pool",  # images of a public pool
+    "load_sources",  # a data set in parts
     "log_set_counts",  # sets by their worst member
+    "make_imbalanced",  # rows of an imbalanced set
     "mean_loss",  # exhaustive audit of the private mean
     "neighbour_log_ratios",  # log-ratios of one data set and all neighbours
     "plan_mean",  # choose a private mean without the data
@@ -75,6 +123,7 @@ __all__ = [
     "slot_choices",  # one classifier per slot
     "top_k_log_probabilities",  # exact law of sets
     "translate_budgets",  # table of currencies
+    "trials",  # all seeds of a plan
     "unit_rows",  # rows of length 1
     "worst_selection_loss",  # exhaustive audit over all neighbours
 ]
