@@ -275,7 +275,7 @@ class FurtherStudies:
         ssl: Sequence[UnitResponses],
         supervised: Sequence[UnitResponses],
         external_labels: NDArray[np.int64],
-    ) -> Evidence:
+    ) -> StudyEvidence:
         """Samples for memorization-20: UnitMem and ClassMem of self-supervised and supervised units.
 
         Args:
@@ -333,7 +333,7 @@ def decided(
     from trustlib import claims
 
     if not run:
-        reason = "needs encoders beyond the main pairs; this run has further_studies = False"
+        reason = "needs encoders beyond the main pairs; this run has further = False"
         return claims.not_tested(claim_id, reason, path=path)
     found = study()
     return claims.check(claim_id, found.samples, controls=found.controls, path=path)
