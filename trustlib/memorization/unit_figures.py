@@ -59,7 +59,7 @@ def unitmem_by_layer(table: pd.DataFrame) -> Figure:
         axes.plot([], [], label=POINTS[points], **_line(style))  # the line with its mark, for the legend
     _name_layers(axes, layers)
     axes.set(ylabel=UNITMEM, ylim=(0, 1))
-    axes.legend(loc="upper center", ncols=3)
+    figure.legend(loc="outside upper center", ncols=3)
     return figure
 
 
@@ -79,9 +79,9 @@ def unit_class_plane(table: pd.DataFrame, layers: Sequence[str] | None = None) -
         if layers is not None
         else list(dict.fromkeys([names[0], names[len(names) // 2], names[-1]]))
     )
-    labels = dict(zip(names, short_names(names), strict=True)) if len(names) > 1 else {names[0]: names[0]}
+    titles = dict(zip(names, short_names(names), strict=True))
     figure, panels = small_multiples(
-        [labels[name] for name in chosen], columns=min(4, len(chosen)), height=2.9
+        [f"Layer {titles[name]}" for name in chosen], columns=min(4, len(chosen)), height=2.9
     )
     styles = method_styles(["self-supervised", "supervised"])
     for panel, name in zip(panels, chosen, strict=True):
@@ -90,6 +90,7 @@ def unit_class_plane(table: pd.DataFrame, layers: Sequence[str] | None = None) -
             rows = table[(table["layer"] == name) & (table["training"] == training)]
             panel.scatter(rows["unitmem"], rows["classmem"], s=12, alpha=0.6, label=training, **_marks(style))
         panel.set(xlabel="UnitMem (0 to 1)", xlim=(0, 1), ylim=(0, 1), aspect="equal")
+        panel.set(xticks=[0, 0.5, 1], yticks=[0, 0.5, 1])
     panels[0].set_ylabel("ClassMem (0 to 1)")
     handles, texts = panels[0].get_legend_handles_labels()
     figure.legend(handles, texts, loc="outside lower center", ncols=2)
@@ -235,7 +236,7 @@ def unit_browser(gallery: UnitGallery, members: Any, heldout: Any) -> Figure:
             f"unit {gallery.units[row]}\n{scores}", (-0.1, 0.5), xycoords="axes fraction", ha="right",
             va="center", fontsize=9, annotation_clip=False,
         )  # fmt: skip
-    figure.suptitle("unit, UnitMem: training images on the left | held-out images on the right", fontsize=10)
+    figure.suptitle("Training images (left) and held-out images (right), and UnitMem on each", fontsize=10)
     return figure
 
 
@@ -261,5 +262,5 @@ def _ordered(column: pd.Series) -> list[str]:
 
 def _name_layers(axes: Axes, layers: Sequence[str]) -> None:
     """Names of layers along the horizontal axis, without what they share."""
-    axes.set_xticks(range(len(layers)), short_names(layers) if len(layers) > 1 else list(layers))
+    axes.set_xticks(range(len(layers)), short_names(layers))
     axes.set_xlabel("Layer, in order of execution")

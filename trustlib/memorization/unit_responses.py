@@ -247,7 +247,7 @@ def as_images(images: Any, what: str) -> Tensor:
     """Images as a float tensor (n, ...) in [0, 1]; uint8 is divided by 255."""
     import torch
 
-    tensor = images if isinstance(images, torch.Tensor) else torch.tensor(np.asarray(images))
+    tensor = images if isinstance(images, torch.Tensor) else torch.tensor(np.ascontiguousarray(images))
     if tensor.ndim < 2 or not len(tensor):
         raise ValueError(f"{what} must be images of shape (n, ...), n >= 1, got {tuple(tensor.shape)}")
     if tensor.dtype == torch.uint8:
