@@ -13,6 +13,7 @@ from trustlib.memorization.pairs import Job
 from trustlib.memorization.regularizer import regularized_loss
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor, nn
 
     from trustlib.encoders import Batch, Encoder, Method, Recipe
@@ -192,10 +193,8 @@ def _batches(job: Job, method: Method, *, poisson: bool = False) -> Iterator[tup
         names = job.index[rows]
         keys = view_keys(recipe.seed, names, visit * method.n_views + numbers).ravel()
         views = recipe.augment.keyed(pixels[torch.from_numpy(rows)].repeat(method.n_views, 1, 1, 1), keys)
-        yield (
-            step,
-            Batch(views.unflatten(0, (method.n_views, -1)), None, view_keys(recipe.seed + 1, names, visit)),
-        )
+        views = views.contiguous(memory_format=_layout(recipe)).unflatten(0, (method.n_views, -1))
+        yield step, Batch(views, None, view_keys(recipe.seed + 1, names, visit))
 
 
 def _poisson(recipe: Recipe, n: int) -> Callable[[int], tuple[np.ndarray, int]]:
@@ -214,15 +213,26 @@ def _poisson(recipe: Recipe, n: int) -> Callable[[int], tuple[np.ndarray, int]]:
 
 
 def _method_of(job: Job) -> Method:
-    """The untrained method of a job, in training mode."""
+    """The untrained method of a job, in training mode and in the layout that the recipe asks for."""
     from trustlib.encoders.training import make_method
 
     size, channels = job.pixels.shape[2], job.pixels.shape[1]
-    return make_method(job.recipe, size=size, channels=channels, n_classes=None).train()
+    method = make_method(job.recipe, size=size, channels=channels, n_classes=None)
+    return method.to(memory_format=_layout(job.recipe)).train()
+
+
+def _layout(recipe: Recipe) -> torch.memory_format:
+    """How images and feature maps lie in memory."""
+    import torch
+
+    return torch.channels_last if recipe.channels_last else torch.contiguous_format
 
 
 def _ready(job: Job, method: Method) -> Encoder:
     """The encoder in evaluation mode, in a fresh module, without gradients and hooks."""
+    import torch
+
     encoder = _method_of(job).encoder
     encoder.load_state_dict(method.encoder.state_dict())
-    return encoder.eval().requires_grad_(False)
+    encoder.eval().requires_grad_(False)
+    return encoder.to(memory_format=torch.contiguous_format)
