@@ -41,7 +41,8 @@ def spco_edge_weight(
     Args:
         edge_index: shape (2, E), whole numbers. Directed edges, duplicates and loops may occur: the method is defined
             for undirected simple graphs, so each pair counts once in both directions and each node gets one loop.
-        num_nodes: N >= 1; nodes without edges keep a loop of weight 1 +- strength (1 in a graph without edges).
+        num_nodes: N >= 1; nodes without edges keep a loop of weight 1 +- strength. Where every connected part is
+            regular, as in a graph without edges, <L, delta> = 0 and all weights are 1.
         strength: lambda > 0, largest change of a weight; the published value is 0.1.
         epsilon: weight of the entropy, > 0; the published value is 0.1.
         sinkhorn_iters: >= 1; the published value is 3. Rows then miss the marginal by up to a third, so W is not

@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import Any, Self
+from types import SimpleNamespace
+from typing import Any, Literal, Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from trustlib.gnn_stealing.augmentation import Augmentation, feature_column_mask
-from trustlib.gnn_stealing.checks import check_graph, inside, seeded, whole
+from trustlib.gnn_stealing.checks import check_graph, inside, is_sparse, seeded, whole
 from trustlib.gnn_stealing.losses import info_nce, rmse_loss, soft_cross_entropy
 from trustlib.gnn_stealing.messages import MessageGraph
 from trustlib.gnn_stealing.outputs import node_outputs
@@ -79,7 +80,10 @@ class Stealer(ABC):
         """
         data = as_data(query_data)
         check_graph(data)
-        goal = self._goal(_check_responses(responses, data.x.shape[0], least=self._least()))
+        data, responses = self._placed(
+            data, _check_responses(responses, data.x.shape[0], least=self._least())
+        )
+        goal = self._goal(responses)
         generator = torch.Generator().manual_seed(0) if generator is None else generator
         with seeded(int(torch.randint(2**31, (1,), generator=generator))):
             extra = self._parameters(goal)
@@ -125,6 +129,18 @@ class Stealer(ABC):
         return data.x, data.edge_index, None
 
     # ---------------------------------------------------------------------------------------------- what is common
+
+    def _placed(self, data: Any, responses: Tensor) -> tuple[Any, Tensor]:
+        """Graph and responses where the surrogate is; dense features where it takes no others."""
+        device = next((p.device for p in self.surrogate.parameters()), data.x.device)
+        x = data.x.to_dense() if is_sparse(data.x) and not self._takes_sparse else data.x
+        placed = SimpleNamespace(x=x.to(device), edge_index=data.edge_index.to(device, torch.int64))
+        return placed, responses.to(device)
+
+    @property
+    def _takes_sparse(self) -> bool:
+        """Whether the surrogate takes sparse features and prepared edges, as those of this room do."""
+        return bool(getattr(self.surrogate, "sparse_features", False))
 
     def _goal(self, responses: Tensor) -> Tensor:
         """Responses as the loss sees them."""
@@ -182,7 +198,7 @@ class Stealer(ABC):
 
     def _prepared(self, edges: Tensor, weight: Tensor | None, n: int) -> tuple[Any, ...]:
         """Edges as the surrogate takes them, sorted once per view where it is one of this room."""
-        if not getattr(self.surrogate, "sparse_features", False):
+        if not self._takes_sparse:
             return (edges,) if weight is None else (edges, weight)
         return (self._once(edges, weight, lambda: MessageGraph.build(edges, weight, num_nodes=n)),)
 
@@ -307,7 +323,8 @@ class ContrastiveStealer(Stealer):
         temperature: of the loss, > 0.
         projector_dim: width of the projector, >= 1.
         augment: view of the edges in every epoch, such as `SpectralReweighting`; None: the graph itself.
-        keep_prob: probability of keeping a feature column in a view, in (0, 1].
+        keep_prob: probability of keeping a feature column in a view, in (0, 1]; or "uniform": drawn anew from (0, 1) in
+            every epoch, as the published code does where it knows that the target is SAGE.
         standardize: train on standardised responses.
         batch_size: as in `Stealer`; the loss depends on it, so keep it fixed when budgets are compared.
         fanouts: as in `Stealer`.
@@ -339,7 +356,7 @@ class ContrastiveStealer(Stealer):
         temperature: float = 1.0,
         projector_dim: int = 128,
         augment: Augmentation | None = None,
-        keep_prob: float = 0.5,
+        keep_prob: float | Literal["uniform"] = 0.5,
         standardize: bool = False,
         batch_size: int | None = None,
         fanouts: tuple[int, ...] = FANOUTS,
@@ -347,7 +364,9 @@ class ContrastiveStealer(Stealer):
     ) -> None:
         self.temperature = inside("temperature", temperature, low=0.0, open_low=True)
         self.projector_dim = whole("projector_dim", projector_dim, least=1)
-        self.keep_prob = inside("keep_prob", keep_prob, low=0.0, high=1.0, open_low=True)
+        if keep_prob != "uniform":
+            inside("keep_prob", keep_prob, low=0.0, high=1.0, open_low=True)
+        self.keep_prob = keep_prob
         self.augment, self.chunk = augment, chunk
         self.projector: nn.Linear | None = None
         super().__init__(
@@ -368,7 +387,10 @@ class ContrastiveStealer(Stealer):
         x, edges, weight = data.x, data.edge_index, None
         if self.augment is not None:
             edges, weight = self.augment(edges, x.shape[0], epoch, self.epochs, generator=generator)
-        if self.keep_prob < 1:
+        if self.keep_prob == "uniform":
+            keep = 1 - float(torch.rand((), generator=generator, device=generator.device))  # in (0, 1]
+            x = feature_column_mask(x, keep, generator=generator)
+        elif self.keep_prob < 1:
             x = feature_column_mask(x, self.keep_prob, generator=generator)
         return x, edges, weight
 
