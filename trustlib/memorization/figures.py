@@ -55,7 +55,7 @@ def subsets(frame: pd.DataFrame, column: str = "score", label: str = RATIO) -> F
     axes.axvline(0, color="0.4", linestyle=(0, (4, 3)), linewidth=1)
     axes.set_yticks(range(len(SUBSETS)), list(SUBSETS.values()))
     axes.invert_yaxis()
-    axes.set_xlabel(label)
+    axes.set(xlabel=label, ylabel="Points")
     return figure
 
 
@@ -110,7 +110,7 @@ def gallery(rows: Mapping[str, tuple[Pixels, Sequence[float]]], columns: int = 8
             axes.axis("off")
         for axes, image, value in zip(line, images, values, strict=False):
             picture(axes, image)
-            axes.set_title(f"{value:.2f}", fontsize=8, pad=2)
+            axes.set_title(f"{value:.2f}", fontsize=9, pad=2)
         line[0].axis("on")
         line[0].set(xticks=[], yticks=[])
         line[0].set_ylabel(title, fontsize=9)
@@ -151,7 +151,7 @@ def score_histogram(candidates: Floats, external: Floats, title: str, limit: flo
     Args:
         candidates: scores, any shape.
         external: scores, any shape.
-        title: of the panel.
+        title: of the legend; a page allows a single panel no title of its own.
         limit: of the score axis, > 0.
     """
     import matplotlib.pyplot as plt
@@ -164,8 +164,8 @@ def score_histogram(candidates: Floats, external: Floats, title: str, limit: flo
             label=SUBSETS[name],
         )  # fmt: skip
         axes.axvline(float(values.mean()), color=colours[name], linewidth=2)
-    axes.set(xlim=(-limit, limit), xlabel=RATIO, ylabel="Density", title=title)
-    axes.legend(loc="upper left")
+    axes.set(xlim=(-limit, limit), xlabel=RATIO, ylabel="Density")
+    axes.legend(loc="upper left", title=title)
     return figure
 
 
@@ -239,7 +239,7 @@ def explorer(table: LayerMem, images: Pixels, layer: int, order: Floats, *, n_im
         for panel, point in zip(line, chosen, strict=True):
             picture(panel, images[point])
             panel.set(xticks=[], yticks=[])
-            panel.set_title(f"{scores[layer, point]:.2f}", fontsize=8, pad=2)
+            panel.set_title(f"{scores[layer, point]:.2f}", fontsize=9, pad=2)
         line[0].set_ylabel(title, fontsize=9)
     return figure
 
@@ -264,7 +264,7 @@ def overlap(matrix: Floats, chance: float) -> Figure:
                 f"{value:.1f}",
                 ha="center",
                 va="center",
-                fontsize=8,
+                fontsize=9,
                 color="white" if value < 0.5 else "black",
             )
     names = [str(n + 1) for n in range(len(matrix))]
