@@ -123,9 +123,7 @@ def test_first_refresh_is_the_dense_algorithm(n, density, lone, seed):
     view = spco_edge_weight(torch.tensor(np.array(adjacency.nonzero())).reshape(2, -1), n)
     row, col = view.edge_index.numpy()
     root = (adjacency.sum(1) + 1) ** -0.5
-    if (
-        adjacency * (root[:, None] - root[None]) ** 2
-    ).sum() == 0:  # 0 / 0 in the dense form: nothing is spectral to change
+    if (adjacency * (root[:, None] - root[None]) ** 2).sum() == 0:  # 0 / 0 in the dense form
         np.testing.assert_array_equal(view.edge_weight, np.ones(len(row)))
     else:
         np.testing.assert_allclose(view.edge_weight, dense_spco(adjacency)[row, col], rtol=0, atol=1e-10)
