@@ -20,6 +20,7 @@ from trustlib.memorization.evidence_statistics import (
     spearman,
 )
 from trustlib.memorization.evidence_studies import excess_by_step
+from trustlib.memorization.further_studies import decided
 
 PAIRS, N = 3, 60
 
@@ -116,12 +117,10 @@ def test_atypicality_against_a_plain_loop():
     rng = np.random.default_rng(0)
     base, points = rng.normal(size=(40, 5)), rng.normal(size=(7, 5))
     found = pixel_atypicality(points, base, k=3, n_components=5)
-    mean = base.mean(axis=0)
     whiten = np.linalg.inv(np.cov(base.T, bias=True))  # all components kept: the Mahalanobis distance
     for value, point in zip(found, points, strict=True):
         far = sorted(float(np.sqrt((point - b) @ whiten @ (point - b))) for b in base)
         assert value == pytest.approx(np.mean(far[:3]))
-    assert mean.shape == (5,)
 
 
 @pytest.mark.parametrize(
@@ -354,3 +353,17 @@ def test_seeds_share_their_most_memorized_points_or_not():
     assert verdict("memorization-26", same).verdict == "supported"
     other = evidence_variants.seeds(rng.normal(size=(4, 100)), external)
     assert verdict("memorization-26", other).verdict != "supported"
+
+
+def test_a_further_study_runs_only_when_asked():
+    calls = []
+
+    def study():
+        calls.append(1)
+        return evidence.Evidence({"width": np.ones(3)}, {"shared_points": np.zeros(3)})
+
+    refused = decided("memorization-7", study, run=False)
+    assert (refused.verdict, calls) == ("not tested", [])
+    assert "further" in refused.reason
+    assert decided("memorization-7", study, run=True).verdict == "supported"
+    assert calls == [1]
