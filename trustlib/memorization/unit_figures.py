@@ -236,7 +236,6 @@ def unit_browser(gallery: UnitGallery, members: Any, heldout: Any) -> Figure:
             f"unit {gallery.units[row]}\n{scores}", (-0.1, 0.5), xycoords="axes fraction", ha="right",
             va="center", fontsize=9, annotation_clip=False,
         )  # fmt: skip
-    figure.suptitle("Training images (left) and held-out images (right), and UnitMem on each", fontsize=10)
     return figure
 
 
