@@ -22,6 +22,7 @@ from trustlib.gnn_stealing.augmentation import (
     drop_edges,
     feature_column_mask,
 )
+from trustlib.gnn_stealing.budgets import query_budget_curve
 from trustlib.gnn_stealing.defences import Defence
 from trustlib.gnn_stealing.evaluation import (
     AttackComparison,
@@ -30,6 +31,7 @@ from trustlib.gnn_stealing.evaluation import (
     connected_components,
     evaluate_stealing,
 )
+from trustlib.gnn_stealing.extraction import StolenModel, extract, without_queries
 from trustlib.gnn_stealing.heads import Head, fit_head
 from trustlib.gnn_stealing.inference import neighbourhood_outputs
 from trustlib.gnn_stealing.layers import FeatureLinear, WeightedGATConv, WeightedGINConv, WeightedSAGEConv
@@ -39,6 +41,7 @@ from trustlib.gnn_stealing.outputs import accuracy_of, node_outputs, target_labe
 from trustlib.gnn_stealing.projections import Projection, project
 from trustlib.gnn_stealing.reconstruction import knn_graph_from_features
 from trustlib.gnn_stealing.sampling import Block, NeighbourSampler
+from trustlib.gnn_stealing.selection import STRATEGIES, select_queries
 from trustlib.gnn_stealing.span import SpectralFlip, SpectralFlipping, spectral_flip, spectral_norm
 from trustlib.gnn_stealing.spectra import SpectralChange, spectral_change
 from trustlib.gnn_stealing.spectral import WeightedEdges, spco_edge_weight
@@ -51,6 +54,7 @@ from trustlib.gnn_stealing.training import train_target
 __all__ = [
     "ARCHITECTURES",  # "gin", "gat", "sage"
     "RESPONSES",  # what a service can give away
+    "STRATEGIES",  # how queries are chosen
     "Architecture",  # type of the architecture names
     "AttackComparison",  # two attacks on the same nodes
     "Augmentation",  # type of a view of the query graph
@@ -77,6 +81,7 @@ __all__ = [
     "SpectralReweighting",  # the view of the paper
     "Stealer",  # what the attacks have in common
     "StealingReport",  # accuracy and fidelity of a copy
+    "StolenModel",  # what an attacker has in the end
     "Surrogate",  # the attacker's network
     "TargetGNN",  # the network under attack
     "WeightedEdges",  # edges with weights
@@ -90,6 +95,7 @@ __all__ = [
     "drop_edges",  # leave out edges
     "evaluate_stealing",  # measure a copy
     "evidence",  # samples for the chapter's claims
+    "extract",  # one attack from query to classifier
     "feature_column_mask",  # leave out features
     "figures",  # the chapter's figures
     "fit_head",  # from stolen vectors to classes
@@ -101,7 +107,9 @@ __all__ = [
     "neighbourhood_outputs",  # exact outputs of any model, some nodes at a time
     "node_outputs",  # logits and embeddings of any model
     "project",  # embeddings on a plane
+    "query_budget_curve",  # what each query buys
     "rmse_loss",  # the regression loss
+    "select_queries",  # which nodes to ask about
     "soft_cross_entropy",  # the distillation loss
     "spco_edge_weight",  # spectral weights in O(E)
     "spectral_change",  # eigenvalues before and after
@@ -109,4 +117,5 @@ __all__ = [
     "spectral_norm",  # size of the spectrum, from the edges
     "target_labels",  # what fidelity is measured against
     "train_target",  # train the network under attack, or any other
+    "without_queries",  # the control that asks nothing
 ]
