@@ -44,7 +44,8 @@ class Baseline:
 
     def predict(self, embeddings: Matrix) -> NDArray[Any]:
         """Classes with the largest scores, shape (m,); see `predict_scores`."""
-        return self.classes_[self.predict_scores(embeddings).argmax(axis=1)]
+        best = self.predict_scores(embeddings).argmax(axis=1)
+        return self.classes_[best]
 
     def _spend(self, label: str, budget: Budget) -> None:
         """Record a release on one more or fewer record; a second fit adds to the first."""

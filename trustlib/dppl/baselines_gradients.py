@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Self
 
@@ -17,6 +18,8 @@ from trustlib.privacy import ZCDP, ApproxDP
 if TYPE_CHECKING:
     import torch
     from opacus.accountants import RDPAccountant
+
+_STEEPEST = 20.0  # of the logarithm of Z in one step
 
 
 class GradientProbe(Baseline):
@@ -149,10 +152,14 @@ class DPLinearProbe(GradientProbe):
         if isinstance(self.budget, ApproxDP):
             from opacus.accountants.utils import get_noise_multiplier
 
-            sigma = get_noise_multiplier(
-                target_epsilon=self.budget.epsilon, target_delta=self.budget.delta, sample_rate=self.sample_rate,
-                steps=self.steps, accountant="rdp", epsilon_tolerance=1e-3,
-            )  # fmt: skip
+            with (
+                warnings.catch_warnings()
+            ):  # the search passes noise for which larger orders would be tighter
+                warnings.filterwarnings("ignore", message="Optimal order is the (largest|smallest) alpha")
+                sigma = get_noise_multiplier(
+                    target_epsilon=self.budget.epsilon, target_delta=self.budget.delta, steps=self.steps,
+                    sample_rate=self.sample_rate, accountant="rdp", epsilon_tolerance=1e-3,
+                )  # fmt: skip
             return float(sigma), self.budget
         return math.sqrt(self.steps / (2 * self.budget.rho)), self.budget.to_zcdp()
 
@@ -295,7 +302,8 @@ class DPGlobalAdapt(GradientProbe):
             weight = weight - self.learning_rate / expected * ((error * factor[:, None]).T @ batch + noise)
             above = float((norms > self.threshold * upper).sum())
             above += sigma_count * float(torch.randn((), generator=stream))
-            upper = float(np.clip(upper * math.exp(-self.decay + above / expected), 1e-6, 1e6))
+            change = np.clip(above / expected - self.decay, -_STEEPEST, _STEEPEST)  # noise alone can be huge
+            upper = float(np.clip(upper * np.exp(change), 1e-6, 1e6))
             history.append(upper)
             for multiplier in (sigma, sigma_count):
                 self.accountant_.step(noise_multiplier=multiplier, sample_rate=self.sample_rate)
