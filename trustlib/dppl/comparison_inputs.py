@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 GRADES = {"untrained": 0.0, "short": 0.2, "trained": 1.0}  # share of the training steps
 _SMALL = {
-    "digits": (600, 830, 360),
+    "digits": (600, 830, 350),
     "stl10": (2000, 3000, 4000),
 }  # public, private and test images of small sets
 

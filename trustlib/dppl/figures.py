@@ -90,7 +90,6 @@ def prototype_board(
     fits: NDArray[np.bool_],
     private: NDArray[np.uint8],
     names: Sequence[str],
-    title: str,
 ) -> Figure:
     """Chosen public images of several classes in several releases, under a private image of each class.
 
@@ -99,7 +98,6 @@ def prototype_board(
         fits: whether a public image shows the class, shape (releases, classes).
         private: one private image per class, shape (classes, 3, h, w).
         names: of the classes.
-        title: what is varied.
 
     Returns:
         One panel; images that do not show the class have an orange frame and a cross in the corner.
@@ -115,8 +113,8 @@ def prototype_board(
             sheet[r * height : (r + 1) * height, c * width : (c + 1) * width] = (213, 94, 0)
         inside = np.s_[r * height + _GAP : (r + 1) * height - _GAP, c * width + _GAP : (c + 1) * width - _GAP]
         sheet[inside] = tile.transpose(1, 2, 0)
-    figure, axes = plt.subplots(figsize=(6.8, 0.9 + 6.0 * len(sheet) / sheet.shape[1]), layout="constrained")
-    axes.imshow(sheet)
+    figure, axes = plt.subplots(figsize=(6.0, 0.9 + 5.2 * len(sheet) / sheet.shape[1]), layout="constrained")
+    axes.imshow(_few_colors(sheet), interpolation="nearest")
     axes.grid(visible=False)
     axes.set_xticks(width * (np.arange(columns) + 0.5), [name.replace(" ", "\n") for name in names])
     axes.set_yticks(
@@ -131,7 +129,7 @@ def prototype_board(
             color="#d55e00",
             linewidth=2.5,
         )
-    axes.set(xlabel="Class", ylabel="Image", title=title)
+    axes.set(xlabel="Class", ylabel="Image")
     return figure
 
 
@@ -190,7 +188,7 @@ def by_class(compared: Comparison, methods: Sequence[Method], *, ratio: float, r
         top.plot(place + 1, accuracy, label=LABELS[method], **styles[method].line())
     sizes = -np.sort(-compared.sizes[compared.plan.at("ratios", ratio)][0])
     bottom.bar(place + 1, sizes, color="0.6")
-    top.set(ylim=(-0.03, 1.03), ylabel="Accuracy", title=f"ρ = {rho:g}, imbalance {ratio:g}")
+    top.set(ylim=(-0.03, 1.03), ylabel="Accuracy")
     bottom.set(yscale="log", ylim=(1, compared.plan.largest * 1.5))
     bottom.set(xlabel="Class, from the most frequent to the rarest", ylabel="Private rows")
     figure.legend(*top.get_legend_handles_labels(), loc="outside lower center", ncols=4)
@@ -345,6 +343,13 @@ def combinations(gaps: pd.DataFrame) -> Figure:
     axes.set_ylim(len(means) - 0.5, -0.5)
     axes.legend(loc="center right", fontsize=9)
     return figure
+
+
+def _few_colors(sheet: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The same image in at most 64 colours, which keeps a page with many of them small."""
+    from PIL import Image
+
+    return np.asarray(Image.fromarray(sheet).quantize(64, dither=Image.Dither.NONE).convert("RGB"))
 
 
 def _t_interval(values: Vectors) -> tuple[Vectors, Vectors, Vectors]:
