@@ -23,13 +23,13 @@ Statistic = Literal["balanced", "minority", "majority"]
 GROUP_NAMES = {
     "balanced": "Balanced accuracy",
     "minority": "Accuracy on the rarest quarter",
-    "majority": "Accuracy on the largest quarter",
+    "majority": "Accuracy on the most frequent quarter",
 }
 _GAP = 4  # pixels around an image
 
 
 def by_size(compared: Comparison, methods: Sequence[Method], *, ratio: float, rho: float) -> Figure:
-    """Accuracy of a class against its number of private rows.
+    """Accuracy of fifths of the classes, the rarest first, against their private rows.
 
     Args:
         compared: the comparison.
@@ -45,12 +45,17 @@ def by_size(compared: Comparison, methods: Sequence[Method], *, ratio: float, rh
     figure, axes = plt.subplots(figsize=(6.8, 3.6), layout="constrained")
     styles, order = method_styles(ORDER), np.argsort(compared.groups, axis=1, kind="stable")
     sizes = np.sort(compared.sizes[compared.plan.at("ratios", ratio)][0])
+    fifths = np.array_split(np.arange(len(sizes)), min(5, len(sizes)))
+    middles = [np.exp(np.log(sizes[places]).mean()) for places in fifths]
     for method in methods:
         accuracy = np.take_along_axis(compared.by_class(method, ratio=ratio, rho=rho), order, axis=1)
-        band(axes, sizes, *_t_interval(accuracy), label=LABELS[method], style=styles[method])
+        means = np.stack([accuracy[:, places].mean(axis=1) for places in fifths], axis=1)
+        band(axes, middles, *_t_interval(means), label=LABELS[method], style=styles[method])
     reference_line(axes, 1 / accuracy.shape[1], "chance")
-    axes.set(xscale="log", xlabel="Private rows of the class (log scale)", ylabel="Accuracy on the class")
-    axes.set_ylim(-0.03, 1.15)
+    axes.set(
+        xscale="log", xlabel="Private rows of a class (log scale)", ylabel="Accuracy on a fifth of classes"
+    )
+    axes.set_ylim(-0.03, 1.25)
     axes.legend(loc="upper left", ncols=2, fontsize=9)
     return figure
 
@@ -110,7 +115,7 @@ def prototype_board(
     for r, c in np.ndindex(rows + 1, columns):
         tile = private[c] if r == 0 else images[r - 1, c]
         if r > 0 and not fits[r - 1, c]:
-            sheet[r * height : (r + 1) * height, c * width : (c + 1) * width] = (213, 94, 0)
+            sheet[r * height + 1 : (r + 1) * height - 1, c * width + 1 : (c + 1) * width - 1] = (213, 94, 0)
         inside = np.s_[r * height + _GAP : (r + 1) * height - _GAP, c * width + _GAP : (c + 1) * width - _GAP]
         sheet[inside] = tile.transpose(1, 2, 0)
     figure, axes = plt.subplots(figsize=(6.0, 0.9 + 5.2 * len(sheet) / sheet.shape[1]), layout="constrained")
@@ -189,6 +194,7 @@ def by_class(compared: Comparison, methods: Sequence[Method], *, ratio: float, r
     sizes = -np.sort(-compared.sizes[compared.plan.at("ratios", ratio)][0])
     bottom.bar(place + 1, sizes, color="0.6")
     top.set(ylim=(-0.03, 1.03), ylabel="Accuracy")
+    bottom.xaxis.get_major_locator().set_params(integer=True)
     bottom.set(yscale="log", ylim=(1, compared.plan.largest * 1.5))
     bottom.set(xlabel="Class, from the most frequent to the rarest", ylabel="Private rows")
     figure.legend(*top.get_legend_handles_labels(), loc="outside lower center", ncols=4)
@@ -207,7 +213,8 @@ def difference_map(compared: Comparison) -> Figure:
     import seaborn as sns
 
     plan = compared.plan
-    figure, panels = small_multiples(list(GROUP_NAMES.values()), columns=3, height=2.4)
+    titles = ["All classes", "Rarest quarter", "Most frequent quarter"]
+    figure, panels = small_multiples(titles, columns=3, height=2.4)
     for axes, statistic in zip(panels, GROUP_NAMES, strict=True):
         read = getattr(compared, statistic)
         gaps = np.empty((len(plan.ratios), len(plan.rhos)))
@@ -222,7 +229,6 @@ def difference_map(compared: Comparison) -> Figure:
         sns.heatmap(100 * gaps, ax=axes, annot=True, fmt="+.0f", annot_kws={"fontsize": 9}, **labels, **scale)
         axes.set(xlabel="Budget ρ")
         axes.tick_params(labelsize=9)
-        axes.title.set_fontsize(10)
     panels[0].set(ylabel="Imbalance ratio")
     return figure
 
@@ -310,7 +316,7 @@ def losses(ratios: Mapping[str, Vectors]) -> Figure:
         )
     axes.set_yticks(range(len(ratios)), list(ratios))
     reference_line(axes, 1.0, "guarantee", along="x", side="right")
-    axes.set(xscale="log", xlim=(0.05, 40), xlabel="Largest privacy loss / ε (log scale; 30 and more at 30)")
+    axes.set(xscale="log", xlim=(0.3, 40), xlabel="Largest privacy loss / ε (log scale; 30 and more at 30)")
     axes.set_ylabel("Selection")
     axes.invert_yaxis()
     return figure
@@ -328,7 +334,7 @@ def combinations(gaps: pd.DataFrame) -> Figure:
     import matplotlib.pyplot as plt
 
     means = gaps.groupby("combination", sort=False)[["public", "gradients", "permuted"]].mean()
-    figure, axes = plt.subplots(figsize=(6.8, 1.1 + 0.35 * len(means)), layout="constrained")
+    figure, axes = plt.subplots(figsize=(6.8, 1.4 + 0.35 * len(means)), layout="constrained")
     styles = method_styles(ORDER)
     place = np.arange(len(means))
     axes.hlines(place, means["gradients"], means["public"], color="0.7", linewidth=2, zorder=1)
@@ -341,7 +347,7 @@ def combinations(gaps: pd.DataFrame) -> Figure:
     axes.set_yticks(place, list(means.index))
     axes.set(xlabel="Accuracy on the rarest quarter", ylabel="Data set, encoder", xlim=(-0.03, 1.0))
     axes.set_ylim(len(means) - 0.5, -0.5)
-    axes.legend(loc="center right", fontsize=9)
+    figure.legend(loc="outside lower center", ncols=3, fontsize=9)
     return figure
 
 
