@@ -53,7 +53,15 @@ def info_nce(z1: Tensor, z2: Tensor, *, temperature: float = 1.0, chunk: int | N
     whole("chunk", chunk, least=1)
     parts = []
     for start in range(0, len(rows), chunk):
-        part = checkpoint(_terms, rows[start : start + chunk], rows, start, temperature, use_reentrant=False)
+        part = checkpoint(
+            _terms,
+            rows[start : start + chunk],
+            rows,
+            start,
+            temperature,
+            use_reentrant=False,
+            preserve_rng_state=False,
+        )
         parts.append(part.sum())
     return torch.stack(parts).sum() / len(rows)
 
