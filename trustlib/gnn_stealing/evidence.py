@@ -25,18 +25,20 @@ from trustlib.gnn_stealing.evidence_spectral import (
 )
 from trustlib.gnn_stealing.evidence_studies import (
     SIGMAS,
-    beside,
     budget_curve,
     defence_study,
-    dial_of,
-    difference,
     grid,
-    matrix_of,
     mismatch_study,
     noise_study,
-    paired,
     response_study,
     structure_study,
+)
+from trustlib.gnn_stealing.evidence_tables import (
+    beside,
+    dial_of,
+    difference,
+    matrix_of,
+    paired,
     summarise,
     view_gains,
 )
