@@ -17,6 +17,7 @@ from trustlib.gnn_stealing import (
     SpectralFlipping,
     SpectralReweighting,
     Surrogate,
+    edge_quality,
     evaluate_stealing,
     extract,
     inductive_split,
@@ -328,6 +329,30 @@ def test_neighbours_are_those_of_a_plain_search():
         knn_graph_from_features(x, 40)
     with pytest.raises(ValueError, match="NaN"):
         knn_graph_from_features(torch.full((3, 2), float("nan")), 1)
+
+
+def test_neighbours_of_sparse_rows_and_ties():
+    x = torch.tensor([[1.0, 0.0], [2.0, 0.0], [0.0, 0.0], [3.0, 0.0]])
+    pointer, column = torch.tensor([0, 1, 2, 2, 3]), torch.zeros(3, dtype=torch.long)
+    sparse = csr_matrix(pointer, column, torch.tensor([1.0, 2.0, 3.0]), (4, 2))
+    for metric in ("cosine", "euclidean"):
+        dense = knn_graph_from_features(x, 1, metric=metric)
+        assert torch.equal(dense, knn_graph_from_features(sparse, 1, metric=metric))
+    # rows 0, 1 and 3 point the same way, row 2 nowhere: each takes the first of its equals
+    assert knn_graph_from_features(x, 1).T.tolist() == [[0, 1], [0, 2], [0, 3], [1, 0], [2, 0], [3, 0]]
+
+
+def test_edge_quality_by_hand_and_at_its_ends():
+    true = torch.tensor([[0, 1, 2], [1, 2, 3]])
+    guess = torch.tensor(
+        [[1, 0, 0, 4], [0, 1, 2, 4]]
+    )  # 0-1 twice, 0-2, a loop: 1 of 2 is right, 1 of 3 found
+    assert edge_quality(guess, true, 5) == {"precision": 0.5, "recall": pytest.approx(1 / 3)}
+    none = torch.empty(2, 0, dtype=torch.long)
+    assert edge_quality(none, true, 5) == {"precision": 0.0, "recall": 0.0}
+    assert edge_quality(true.flip(0), true, 5) == {"precision": 1.0, "recall": 1.0}
+    with pytest.raises(ValueError, match="there are 3"):
+        edge_quality(true, true, 3)
 
 
 def test_selection_strategies_by_hand():

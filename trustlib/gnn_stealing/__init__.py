@@ -39,7 +39,7 @@ from trustlib.gnn_stealing.losses import info_nce, rmse_loss, soft_cross_entropy
 from trustlib.gnn_stealing.messages import MessageGraph
 from trustlib.gnn_stealing.outputs import accuracy_of, node_outputs, target_labels
 from trustlib.gnn_stealing.projections import Projection, project
-from trustlib.gnn_stealing.reconstruction import knn_graph_from_features
+from trustlib.gnn_stealing.reconstruction import edge_quality, knn_graph_from_features
 from trustlib.gnn_stealing.sampling import Block, NeighbourSampler
 from trustlib.gnn_stealing.selection import STRATEGIES, select_queries
 from trustlib.gnn_stealing.span import SpectralFlip, SpectralFlipping, spectral_flip, spectral_norm
@@ -93,6 +93,7 @@ __all__ = [
     "connected_components",  # parts of a graph
     "cut_query",  # a query graph under a budget
     "drop_edges",  # leave out edges
+    "edge_quality",  # precision and recall of rebuilt edges
     "evaluate_stealing",  # measure a copy
     "evidence",  # samples for the chapter's claims
     "extract",  # one attack from query to classifier

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from trustlib.gnn_stealing.evidence_attacks import ATTACKS, Attack, Kind, Loot, View, answers, measures, steal
-from trustlib.gnn_stealing.evidence_edges import edge_quality, random_edges, rebuilt
+from trustlib.gnn_stealing.evidence_edges import random_edges, rebuilt
 from trustlib.gnn_stealing.evidence_spectral import (
     dense_spco,
     form_differences,
@@ -44,6 +44,7 @@ from trustlib.gnn_stealing.evidence_tables import (
 )
 from trustlib.gnn_stealing.evidence_views import Planes, budget_planes, response_planes
 from trustlib.gnn_stealing.evidence_worlds import Laboratory, Protocol, World
+from trustlib.gnn_stealing.reconstruction import edge_quality
 
 if TYPE_CHECKING:
     import pandas as pd

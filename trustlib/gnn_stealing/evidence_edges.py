@@ -75,24 +75,3 @@ VERSIONS: dict[str, Callable[[Data, int], Data]] = {
     "random": _random,
     "none": lambda query, seed: query,
 }
-
-
-def edge_quality(edges: Tensor, true: Tensor, num_nodes: int) -> dict[str, float]:
-    """Precision and recall of undirected edges.
-
-    Args:
-        edges: what the attacker believes, shape (2, E).
-        true: the edges of the query graph, shape (2, E').
-        num_nodes: N.
-
-    Returns:
-        precision and recall in [0, 1]; 0 where there is nothing to divide by.
-
-    Example:
-        >>> edge_quality(torch.tensor([[0, 1], [1, 2]]), torch.tensor([[1], [0]]), 3)
-        {'precision': 0.5, 'recall': 1.0}
-    """
-    keys = [row * num_nodes + col for row, col in (undirected(e, num_nodes) for e in (edges, true))]
-    common = float(torch.isin(keys[0], keys[1]).sum())
-    sizes = [max(1, len(k)) for k in keys]
-    return {"precision": common / sizes[0], "recall": common / sizes[1]}

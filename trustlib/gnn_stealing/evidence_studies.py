@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from trustlib.gnn_stealing.api import GraphQueryAPI, honest_accuracy
 from trustlib.gnn_stealing.evidence_attacks import ATTACKS, Attack, measures, steal, with_own_head
-from trustlib.gnn_stealing.evidence_edges import VERSIONS, edge_quality
+from trustlib.gnn_stealing.evidence_edges import VERSIONS
 from trustlib.gnn_stealing.evidence_worlds import Laboratory, World
 from trustlib.gnn_stealing.heads import fit_head
+from trustlib.gnn_stealing.reconstruction import edge_quality
 from trustlib.gnn_stealing.surrogates import Architecture
 
 if TYPE_CHECKING:
