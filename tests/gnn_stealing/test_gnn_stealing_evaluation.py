@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import cohen_kappa_score
 
 from trustlib.gnn_stealing import compare_attacks, connected_components, evaluate_stealing, fit_head
-from trustlib.gnn_stealing.evaluation import bootstrap_means
+from trustlib.gnn_stealing.resampling import bootstrap_means
 
 
 def graph_of(y, edges=((), ())):

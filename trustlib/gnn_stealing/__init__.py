@@ -23,14 +23,9 @@ from trustlib.gnn_stealing.augmentation import (
     feature_column_mask,
 )
 from trustlib.gnn_stealing.budgets import query_budget_curve
+from trustlib.gnn_stealing.comparison import AttackComparison, compare_attacks
 from trustlib.gnn_stealing.defences import Defence
-from trustlib.gnn_stealing.evaluation import (
-    AttackComparison,
-    StealingReport,
-    compare_attacks,
-    connected_components,
-    evaluate_stealing,
-)
+from trustlib.gnn_stealing.evaluation import StealingReport, evaluate_stealing
 from trustlib.gnn_stealing.extraction import StolenModel, extract, without_queries
 from trustlib.gnn_stealing.heads import Head, fit_head
 from trustlib.gnn_stealing.inference import neighbourhood_outputs
@@ -40,13 +35,15 @@ from trustlib.gnn_stealing.messages import MessageGraph
 from trustlib.gnn_stealing.outputs import accuracy_of, node_outputs, target_labels
 from trustlib.gnn_stealing.projections import Projection, project
 from trustlib.gnn_stealing.reconstruction import edge_quality, knn_graph_from_features
+from trustlib.gnn_stealing.resampling import connected_components
 from trustlib.gnn_stealing.sampling import Block, NeighbourSampler
 from trustlib.gnn_stealing.selection import STRATEGIES, select_queries
 from trustlib.gnn_stealing.span import SpectralFlip, SpectralFlipping, spectral_flip, spectral_norm
 from trustlib.gnn_stealing.spectra import SpectralChange, spectral_change
 from trustlib.gnn_stealing.spectral import WeightedEdges, spco_edge_weight
 from trustlib.gnn_stealing.splits import InductiveSplit, cut_query, induced_subgraph, inductive_split
-from trustlib.gnn_stealing.stealers import ContrastiveStealer, DistillationStealer, RmseStealer, Stealer
+from trustlib.gnn_stealing.stealers import ContrastiveStealer, DistillationStealer, RmseStealer
+from trustlib.gnn_stealing.stealing import Stealer
 from trustlib.gnn_stealing.surrogates import ARCHITECTURES, Architecture, Surrogate
 from trustlib.gnn_stealing.targets import TargetGNN
 from trustlib.gnn_stealing.training import train_target

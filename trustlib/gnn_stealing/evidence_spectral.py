@@ -14,8 +14,8 @@ from torch import Tensor
 
 from trustlib.gnn_stealing.augmentation import drop_edges
 from trustlib.gnn_stealing.edges import LoopedGraph, undirected
-from trustlib.gnn_stealing.evaluation import connected_components
 from trustlib.gnn_stealing.evidence_worlds import Laboratory, one_thread
+from trustlib.gnn_stealing.resampling import connected_components
 from trustlib.gnn_stealing.spectra import SpectralChange, spectral_change
 from trustlib.gnn_stealing.spectral import WeightedEdges, spco_edge_weight
 from trustlib.gnn_stealing.splits import induced_subgraph

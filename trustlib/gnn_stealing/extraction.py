@@ -15,7 +15,7 @@ from trustlib.gnn_stealing.checks import check_labels, one_of, whole
 from trustlib.gnn_stealing.heads import Head, HeadKind, fit_head
 from trustlib.gnn_stealing.outputs import node_outputs
 from trustlib.gnn_stealing.splits import as_data
-from trustlib.gnn_stealing.stealers import Stealer
+from trustlib.gnn_stealing.stealing import Stealer
 from trustlib.gnn_stealing.training import train_target
 
 HeadSource = Literal["answers", "true", "none"]
