@@ -151,19 +151,3 @@ def test_variants_need_their_controls():
         run_variants(replace(TASK, pools={"held_out": TASK.pool}), PLAN, k_grid=K)
     with pytest.raises(ValueError, match="must start with 1"):
         run_variants(TASK, PLAN, k_grid=(2, 3))
-
-
-def test_snippet_of_the_readme():
-    """Digits as embeddings, ten private prototypes, far above the tenth that guessing gives."""
-    from sklearn.datasets import load_digits
-
-    from trustlib.dppl import DPPrototypePublic, PrivacyBudget
-
-    X, y = load_digits(return_X_y=True)
-    X = X - 7.5  # a public constant centres the pixels
-    public, private, test = X[:600], X[600:1400], X[1400:]
-    model = DPPrototypePublic(PrivacyBudget(rho=0.5))
-    model.fit(private, y[600:1400], public, classes=range(10), rng=np.random.default_rng(0))
-    assert (model.predict(test) == y[1400:]).mean() > 0.5
-    assert model.ledger_.to_zcdp().rho == pytest.approx(0.5)
-    assert model.ledger_.total().epsilon == pytest.approx(2.0)

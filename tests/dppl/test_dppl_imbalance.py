@@ -1,4 +1,6 @@
-"""Imbalanced sets and accuracies by class."""
+"""Imbalanced subsets and accuracies by class: numbers that can be checked on paper."""
+
+from __future__ import annotations
 
 import numpy as np
 import pytest
@@ -15,72 +17,102 @@ from trustlib.dppl import (
 )
 
 
-def test_sizes_by_hand():
-    assert imbalanced_sizes(100, 3, ratio=10).tolist() == [100, 32, 10]  # 100 * 10^(-t/3), t = 0, 1.5, 3
+def test_sizes_of_three_classes():
+    # steps 0, 1.5, 3 of 3: 100, 100 * 10**-0.5 = 31.6, 100 / 10
+    assert imbalanced_sizes(100, 3, ratio=10).tolist() == [100, 32, 10]
+
+
+def test_sizes_of_a_hundred_classes():
     sizes = imbalanced_sizes(500, 100, ratio=100)
-    assert (sizes[0], sizes[-1], sizes.sum()) == (500, 5, 10_899)
-    assert imbalanced_sizes(7, 4, ratio=1).tolist() == [7] * 4
-    assert imbalanced_sizes(7, 1, ratio=3).tolist() == [7]
+    assert (sizes[0], sizes[-1], int(sizes.sum())) == (500, 5, 10_899)
 
 
-@given(st.integers(20, 200), st.integers(2, 12), st.floats(1, 20), st.integers(0, 5))
-def test_the_first_rows_of_each_class_are_kept(largest, classes, ratio, seed):
-    labels = np.random.default_rng(seed).permutation(np.repeat(np.arange(classes), largest))
-    rows = make_imbalanced(labels, ratio=ratio, classes=classes, seed=seed)
-    kept = np.bincount(labels[rows], minlength=classes)
-    assert sorted(kept) == sorted(imbalanced_sizes(largest, classes, ratio=ratio))
-    for c in range(classes):
-        assert np.array_equal(rows[labels[rows] == c], np.flatnonzero(labels == c)[: kept[c]])
-    assert (np.diff(rows) > 0).all()
+@given(st.integers(1, 1000), st.integers(1, 40), st.floats(1, 1000, allow_nan=False, allow_infinity=False))
+def test_sizes_fall_from_largest_to_largest_over_ratio(largest, classes, ratio):
+    if classes > 1 and round(largest / ratio) < 1:
+        with pytest.raises(ValueError, match="empty"):
+            imbalanced_sizes(largest, classes, ratio=ratio)
+        return
+    sizes = imbalanced_sizes(largest, classes, ratio=ratio)
+    assert sizes[0] == largest
+    assert (np.diff(sizes) <= 0).all()
+    if classes > 1:
+        assert abs(sizes[-1] - largest / ratio) <= 0.5 + 1e-9
+    if ratio == 1:
+        assert (sizes == largest).all()
 
 
-def test_rare_classes_stay_rare_at_every_ratio():
-    labels = np.tile(np.arange(6), 50)
-    counts = [np.bincount(labels[make_imbalanced(labels, ratio=r, classes=6, seed=3)]) for r in (2, 25)]
-    assert np.array_equal(np.argsort(counts[0]), np.argsort(counts[1]))
+def test_the_first_rows_of_each_class_are_kept():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(4, size=400)
+    rows = make_imbalanced(labels, ratio=8, classes=4, largest=40)
+    kept = np.bincount(labels[rows], minlength=4)
+    assert sorted(kept.tolist(), reverse=True) == imbalanced_sizes(40, 4, ratio=8).tolist()
+    for c in range(4):  # a plain loop
+        assert rows[labels[rows] == c].tolist() == np.flatnonzero(labels == c)[: kept[c]].tolist()
 
 
-def test_accuracies_by_hand_and_against_sklearn():
+def test_a_class_stays_small_at_every_ratio_and_seeds_deal_anew():
+    labels = np.repeat(np.arange(6), 50)
+
+    def sizes(ratio, seed):
+        rows = make_imbalanced(labels, ratio=ratio, classes=6, largest=50, seed=seed)
+        return np.bincount(labels[rows], minlength=6)
+
+    assert np.argsort(sizes(5, 1)).tolist() == np.argsort(sizes(50, 1)).tolist()
+    assert sizes(1, 1).tolist() == [50] * 6
+    assert len({tuple(sizes(50, seed)) for seed in range(8)}) > 1
+
+
+def test_accuracies_on_paper():
+    labels, predicted = [0, 0, 0, 1, 1, 2], [0, 0, 1, 1, 0, 2]
+    # 2 of 3, 1 of 2, 1 of 1
+    assert class_accuracies(labels, predicted, classes=3) == pytest.approx([2 / 3, 1 / 2, 1])
+    assert balanced_accuracy(labels, predicted, classes=3) == pytest.approx((2 / 3 + 1 / 2 + 1) / 3)
+
+
+def test_accuracies_keep_leading_axes_and_agree_with_sklearn():
     from sklearn.metrics import balanced_accuracy_score
 
-    rng = np.random.default_rng(0)
-    truth, guess = rng.integers(4, size=300), rng.integers(4, size=(2, 300))
-    by_class = class_accuracies(truth, guess, classes=4)
-    for c in range(4):
-        assert by_class[0, c] == pytest.approx((guess[0][truth == c] == c).mean())
-    theirs = [balanced_accuracy_score(truth, g) for g in guess]
-    assert balanced_accuracy(truth, guess, classes=4) == pytest.approx(theirs)
-
-
-def test_groups_by_hand():
-    accuracies, sizes = [0.1, 0.5, 0.9, 0.7, 0.3], [10, 20, 40, 30, 10]
-    # a quarter of five classes are two; of equal classes the first counts as smaller
-    assert float(group_accuracy(accuracies, sizes, group="minority")) == pytest.approx(0.2)
-    assert float(group_accuracy(accuracies, sizes, group="majority")) == pytest.approx(0.8)
-    assert float(group_accuracy(accuracies, sizes, group="minority", share=0.2)) == pytest.approx(0.1)
-
-
-def test_slope_against_polyfit():
     rng = np.random.default_rng(1)
-    sizes, accuracies = rng.integers(5, 500, size=8), rng.uniform(size=(3, 8))
-    theirs = [np.polyfit(np.log(sizes), a, 1)[0] for a in accuracies]
-    assert imbalance_slope(accuracies, sizes) == pytest.approx(theirs)
+    labels = np.concatenate([np.arange(5), rng.integers(5, size=60)])
+    predicted = rng.integers(5, size=(3, 2, 65))
+    found = balanced_accuracy(labels, predicted, classes=5)
+    expected = [[balanced_accuracy_score(labels, guess) for guess in row] for row in predicted]
+    assert found == pytest.approx(np.array(expected))
+
+
+def test_groups_are_quarters_rounded_up():
+    accuracies, sizes = np.arange(10) / 10, [10, 9, 8, 7, 6, 5, 4, 3, 2, 1]
+    # ceil(10 / 4) = 3 classes: the last three are the smallest, the first three the largest
+    assert group_accuracy(accuracies, sizes, group="minority") == pytest.approx(0.8)
+    assert group_accuracy(accuracies, sizes, group="majority") == pytest.approx(0.1)
+    assert group_accuracy(accuracies, sizes, group="minority", share=1.0) == pytest.approx(0.45)
+
+
+def test_slope_is_that_of_least_squares_and_vanishes_for_constant_accuracy():
+    rng = np.random.default_rng(2)
+    sizes, accuracies = rng.integers(1, 500, size=12), rng.random((4, 12))
+    expected = [np.polyfit(np.log(sizes), row, 1)[0] for row in accuracies]
+    assert imbalance_slope(accuracies, sizes) == pytest.approx(expected)
+    assert imbalance_slope(np.full(12, 0.3), sizes) == pytest.approx(0, abs=1e-12)
 
 
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda: imbalanced_sizes(10, 3, ratio=0.5), "ratio must be"),
-        (lambda: imbalanced_sizes(10, 3, ratio=100), "leaves the smallest"),
-        (lambda: imbalanced_sizes(0, 3, ratio=1), "largest must be a whole number"),
+        (lambda: imbalanced_sizes(0, 3, ratio=2), "largest must be a whole number >= 1, got 0"),
+        (lambda: imbalanced_sizes(10, 3, ratio=0.5), "ratio must be a finite number >= 1"),
+        (lambda: imbalanced_sizes(10, 3, ratio=100), "leaves the smallest of 3 classes empty"),
         (lambda: make_imbalanced([0, 0, 1], ratio=1, classes=2, largest=2), "class 1 has 1 rows"),
-        (lambda: make_imbalanced([0, 3], ratio=1, classes=2), "must lie in"),
-        (lambda: class_accuracies([0, 1], [0, 1, 1], classes=2), "one per label"),
-        (lambda: class_accuracies([0, 0], [0, 1], classes=2), "no test points"),
-        (lambda: group_accuracy([0.1], [1], group="middle"), "group must be"),
+        (lambda: make_imbalanced([0, 2], ratio=1, classes=2), r"lie in \[0, 2\), got 2 in row 1"),
+        (lambda: make_imbalanced([0.0, 1.0], ratio=1, classes=2), "labels must be whole numbers"),
+        (lambda: class_accuracies([0, 0], [0, 0], classes=2), "class 1 has no test points"),
+        (lambda: class_accuracies([0, 1], [0], classes=2), "one per label"),
+        (lambda: group_accuracy([0.1], [1], group="rare"), "group must be"),
         (lambda: group_accuracy([0.1], [1], group="minority", share=0), "share must lie"),
-        (lambda: imbalance_slope([0.1, 0.2], [5, 5]), "not all equal"),
-        (lambda: imbalance_slope([0.1, 0.2], [5]), "must be"),
+        (lambda: group_accuracy([0.1, 0.2], [1], group="minority"), r"sizes \(C,\)"),
+        (lambda: imbalance_slope([0.1, 0.2], [3, 3]), "not all equal"),
     ],
 )
 def test_errors_say_what_to_do(call, words):
