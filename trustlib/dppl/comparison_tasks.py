@@ -151,7 +151,9 @@ def load_sources(
     if name == "scenes":
         return _scene_sources(n_training, n_public, n_private, n_test, size=size, seed=seed)
     train = load_images(name, "train", n=n_training + n_public + n_private, seed=seed, size=size, channels=3)
-    train = train.take(np.random.default_rng([seed, 3]).permutation(len(train)))  # files may be sorted by class
+    train = train.take(
+        np.random.default_rng([seed, 3]).permutation(len(train))
+    )  # files may be sorted by class
     test = load_images(name, "test", n=n_test, seed=seed, size=size, channels=3)
     if train.labels is None or test.labels is None:
         raise ValueError(f"{name} has no labels, so it has no classes to compare.")

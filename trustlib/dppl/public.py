@@ -220,7 +220,9 @@ class DPPrototypePublic(PrototypeClassifier):
         empty = private.classes[private.sizes == 0]
         if not len(empty):
             return
-        found = f"{len(empty)} of {len(private.classes)} classes have no private record, the first is {empty[0]}"
+        found = (
+            f"{len(empty)} of {len(private.classes)} classes have no private record, the first is {empty[0]}"
+        )
         if self.on_empty == "raise":
             raise ValueError(
                 f'{found}. Leave them out of classes, or pass on_empty="accept" to draw their prototypes uniformly '
