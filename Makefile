@@ -10,6 +10,10 @@ BIN := $(VENV)/bin
 PROFILE ?= quick
 READY := $(VENV)/.ready
 ASSETS := book/_static/vendor/.complete
+
+# Small tensors on busy cores: one thread is several times faster than threads that wait for each other. Chapters that
+# train several networks use processes instead.
+export OMP_NUM_THREADS ?= 1
 # Deterministic hashing keeps rendered pages comparable.
 export PYTHONHASHSEED := 0
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -43,9 +47,8 @@ lint: setup  ## style, types and the floor contract
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
-# Small tensors on busy cores: one thread is several times faster than threads that wait for each other.
 unit: setup  ## unit tests (no network, no notebook, no browser)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not notebook and not browser" --durations=10
+	$(BIN)/python -m pytest -m "not notebook and not browser" --durations=10
 
 notebooks: setup  ## every notebook at quick, the command line, the built book
 	$(BIN)/python -m pytest -m notebook --durations=10
