@@ -131,6 +131,13 @@ def test_plain_papermill_runs_and_refuses_the_same(project):
     assert "No parameter is called 'sed'" in unknown.stderr
 
 
+def test_a_kernel_has_one_thread_unless_told_otherwise(monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    assert kernel_environment()["OMP_NUM_THREADS"] == "1"
+    monkeypatch.setenv("OMP_NUM_THREADS", "6")
+    assert kernel_environment()["OMP_NUM_THREADS"] == "6"
+
+
 def test_the_kernel_finds_data_that_the_caller_named_relatively(tmp_path, monkeypatch):
     """The kernel works in another folder than the caller."""
     monkeypatch.chdir(tmp_path)

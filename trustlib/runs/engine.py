@@ -125,15 +125,17 @@ def execute(source: Path, target: Path, *, parameters: dict[str, Any], title: st
 
 
 def kernel_environment() -> dict[str, str]:
-    """The environment of a kernel: this process's, quiet, with hash order fixed.
+    """The environment of a kernel: this process's, quiet, with hash order fixed, on one thread unless told otherwise.
 
-    The kernel works in the notebook's folder, so relative paths in trustlib's own variables become absolute.
+    The kernel works in the notebook's folder, so relative paths in trustlib's own variables become absolute. Threads
+    that wait for each other over small tensors can take all the time of a busy machine; ``OMP_NUM_THREADS`` of the
+    caller wins.
     """
     quiet = {"TQDM_DISABLE": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1", "PYTHONHASHSEED": "0"}
     paths = {
         name: str(Path(os.environ[name]).expanduser().resolve()) for name in _PATHS if os.environ.get(name)
     }
-    return {**os.environ, **paths, **quiet}
+    return {"OMP_NUM_THREADS": "1", **os.environ, **paths, **quiet}
 
 
 def _verbatim(path: Path) -> str:
