@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+EVERY_METHOD: tuple[Method, ...] = (*METHODS, *REFERENCES)
+
+
 @dataclass(frozen=True)
 class Comparison:
     """Accuracies of all classes under all methods.
@@ -84,7 +87,7 @@ def compare(
     task: Task,
     plan: Plan,
     *,
-    methods: tuple[Method, ...] = (*METHODS, *REFERENCES),
+    methods: tuple[Method, ...] = EVERY_METHOD,
     progress: Callable[[Iterator[Trial], int], Iterator[Trial]] | None = None,
 ) -> Comparison:
     """Every method at every budget, ratio and seed, each spending the same rho.
