@@ -27,6 +27,7 @@ from trustlib.gnn_stealing.comparison import AttackComparison, compare_attacks
 from trustlib.gnn_stealing.defences import Defence
 from trustlib.gnn_stealing.evaluation import StealingReport, evaluate_stealing
 from trustlib.gnn_stealing.extraction import StolenModel, extract, without_queries
+from trustlib.gnn_stealing.graph_learning import LearnedGraph, learn_graph, weighted_cosine
 from trustlib.gnn_stealing.heads import Head, fit_head
 from trustlib.gnn_stealing.inference import neighbourhood_outputs
 from trustlib.gnn_stealing.layers import FeatureLinear, WeightedGATConv, WeightedGINConv, WeightedSAGEConv
@@ -64,6 +65,7 @@ __all__ = [
     "GraphQueryAPI",  # the target as a service that counts
     "Head",  # a classifier on stolen vectors
     "InductiveSplit",  # target, query and test subgraphs
+    "LearnedGraph",  # similarities of an attacker who learned the edges
     "LoopEmphasis",  # loops up, edges down
     "MessageGraph",  # edges prepared for many rounds of messages
     "NeighbourSampler",  # mini-batches without compiled samplers
@@ -102,6 +104,7 @@ __all__ = [
     "inductive_split",  # who sees which nodes
     "info_nce",  # the contrastive loss
     "knn_graph_from_features",  # edges for an attacker who knows none
+    "learn_graph",  # the paper's edges for an attacker who knows none
     "neighbourhood_outputs",  # exact outputs of any model, some nodes at a time
     "node_outputs",  # logits and embeddings of any model
     "project",  # embeddings on a plane
@@ -115,5 +118,6 @@ __all__ = [
     "spectral_norm",  # size of the spectrum, from the edges
     "target_labels",  # what fidelity is measured against
     "train_target",  # train the network under attack, or any other
+    "weighted_cosine",  # the similarity that is learned
     "without_queries",  # the control that asks nothing
 ]

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from trustlib.gnn_stealing.edges import undirected
+from trustlib.gnn_stealing.graph_learning import learn_graph
 from trustlib.gnn_stealing.reconstruction import knn_graph_from_features
 
 if TYPE_CHECKING:
@@ -68,8 +69,15 @@ def _random(query: Data, seed: int) -> Data:
     return with_edges(query, edges.to(query.edge_index.device))
 
 
+def _learned(query: Data, seed: int) -> Data:
+    """The learned graph's strongest edges, as many as are rebuilt from nearest neighbours."""
+    learned = learn_graph(query.x, query.y, seed=seed)
+    return with_edges(query, learned.strongest(rebuilt(query).shape[1] // 2))
+
+
 VERSIONS: dict[str, Callable[[Data, int], Data]] = {
     "true": lambda query, seed: query,
+    "learned": _learned,
     "rebuilt": lambda query, seed: with_edges(query, rebuilt(query)),
     "handed_over": lambda query, seed: with_edges(query, undirected(query.edge_index, len(query.y))),
     "random": _random,

@@ -154,7 +154,7 @@ def structure_study(
     budget: float,
     progress: Progress | None = None,
 ) -> pd.DataFrame:
-    """Type I and type II attacks, with controls: rebuilt, true, random and no edges.
+    """Type I and type II attacks, with controls: true, learned, rebuilt, random and no edges.
 
     Args:
         lab: the protocol with its targets.
@@ -164,8 +164,8 @@ def structure_study(
         progress: wraps the steps.
 
     Returns:
-        Columns as `grid`, with edges ("true", "rebuilt", "handed_over", "random", "none") in place of attack, and
-        precision and recall of the edges.
+        Columns as `grid`, with edges ("true", "learned", "rebuilt", "handed_over", "random", "none") in place of
+        attack, and precision and recall of the edges.
     """
     rows = []
     for index in _steps(list(lab.protocol.focus), progress):
