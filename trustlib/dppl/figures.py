@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,7 @@ GROUP_NAMES = {
     "majority": "Accuracy on the most frequent quarter",
 }
 _GAP = 4  # pixels around an image
+_LIMIT: dict[str, Any] = {"color": "0.25", "linestyle": (0, (4, 3)), "linewidth": 1.2}  # of what needs no privacy
 
 
 def by_size(compared: Comparison, methods: Sequence[Method], *, ratio: float, rho: float) -> Figure:
@@ -55,8 +56,10 @@ def by_size(compared: Comparison, methods: Sequence[Method], *, ratio: float, rh
     axes.set(
         xscale="log", xlabel="Private rows of a class (log scale)", ylabel="Accuracy on a fifth of classes"
     )
-    axes.set_ylim(-0.03, 1.25)
-    axes.legend(loc="upper left", ncols=2, fontsize=9)
+    axes.set_xticks(middles, [f"{middle:.0f}" for middle in middles])
+    axes.set_xticks([], minor=True)
+    axes.set_ylim(-0.03, 1.03)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=len(methods), fontsize=9)
     return figure
 
 
@@ -151,7 +154,7 @@ def by_budget(compared: Comparison, statistic: Statistic, *, ratios: Sequence[fl
     """
     shown = compared.plan.ratios if ratios is None else tuple(ratios)
     titles = ["Balanced" if r == 1 else f"Largest {r:g} times the smallest" for r in shown]
-    figure, panels = small_multiples(titles, columns=len(shown), height=3.3)
+    figure, panels = small_multiples(titles, columns=len(shown), height=3.5)
     styles = method_styles(ORDER)
     for axes, ratio in zip(panels, shown, strict=True):
         for method in [m for m in METHODS if m in compared.methods]:
@@ -159,9 +162,9 @@ def by_budget(compared: Comparison, statistic: Statistic, *, ratios: Sequence[fl
             centre = _t_interval(np.stack(at, axis=1))
             band(axes, compared.plan.rhos, *centre, label=LABELS[method], style=styles[method])
         limit = getattr(compared, statistic)("linear_probe", ratio=ratio, rho=compared.plan.rhos[-1])
-        reference_line(axes, float(limit.mean()), "probe, no privacy", side="left")
+        axes.axhline(float(limit.mean()), **_LIMIT, label=LABELS["linear_probe"])
         axes.set(xscale="log", xlabel="Budget ρ (log scale)")
-    panels[0].set(ylabel=GROUP_NAMES[statistic], ylim=(-0.03, 1.0))
+    panels[0].set(ylabel=GROUP_NAMES[statistic], ylim=(-0.03, 1.03))
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure
 
@@ -261,7 +264,7 @@ def pools(compared: Comparison, variants: Variants) -> Figure:
     )
     reference_line(axes, 1 / compared.accuracy.shape[-1], "chance")
     axes.set(xscale="log", xlabel="Budget ρ (log scale)", ylabel="Balanced accuracy", ylim=(-0.02, None))
-    axes.legend(loc="upper left", fontsize=9)
+    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=9)
     return figure
 
 
@@ -359,9 +362,9 @@ def _few_colors(sheet: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _t_interval(values: Vectors) -> tuple[Vectors, Vectors, Vectors]:
-    """Mean over the first axis with its 95 % t interval."""
+    """Mean of accuracies over the first axis with its 95 % t interval, cut to [0, 1]."""
     n, centre = len(values), values.mean(axis=0)
     if n < 2:
         return centre, centre, centre
     half = stats.t.ppf(0.975, n - 1) * values.std(axis=0, ddof=1) / np.sqrt(n)
-    return centre, centre - half, centre + half
+    return centre, np.maximum(centre - half, 0.0), np.minimum(centre + half, 1.0)
