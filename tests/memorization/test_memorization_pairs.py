@@ -29,6 +29,7 @@ from trustlib.memorization.pairs import (
     PairPlan,
     Pool,
     job_on,
+    jobs_of,
     map_workers,
     train_jobs,
     train_pairs,
@@ -81,12 +82,12 @@ def same(one, other):
 
 
 def test_f_sees_candidates_g_sees_independent_points_under_common_identities(pool):
-    f, g = PairPlan(TINY, SPLIT).jobs(pool)
+    f, g = jobs_of(PairPlan(TINY, SPLIT), pool)
     assert set(f.index) == {*SPLIT.shared, *SPLIT.candidate}
     assert set(g.index) == {*SPLIT.shared, *SPLIT.independent}
     assert (f.pixels == pool.pixels[f.index]).all()
     assert f.recipe == g.recipe  # the same initial weights
-    again = PairPlan(TINY, SPLIT, same_data=True).jobs(pool)[1]
+    again = jobs_of(PairPlan(TINY, SPLIT, same_data=True), pool)[1]
     assert (again.index == f.index).all()
     assert again.recipe.seed == TINY.seed + ANOTHER_SEED
 
@@ -110,7 +111,7 @@ def test_pairs_equal_plain_trainings_and_are_found_again(pool, tmp_path):
     plain = train(TINY, pool.pixels[SPLIT.train_f], index=SPLIT.train_f)
     assert same(pair.f, plain.encoder)
     assert not same(pair.f, pair.g)
-    [again] = train_jobs([PairPlan(TINY, SPLIT).jobs(pool)[0]], folder=tmp_path)
+    [again] = train_jobs([jobs_of(PairPlan(TINY, SPLIT), pool)[0]], folder=tmp_path)
     assert again.card["loaded"]
 
 

@@ -22,6 +22,7 @@ from trustlib.memorization.distances import pair_distance
 from trustlib.memorization.heldout import HeldOutUnitMem, heldout_unitmem
 from trustlib.memorization.interventions import freeze_except, pruned, pruning_masks, swap_layers, tune_unit
 from trustlib.memorization.layermem import LayerMem, layermem
+from trustlib.memorization.pairs import EncoderPair, PairPlan, Pool, train_pairs
 from trustlib.memorization.rankings import kendall_matrix, overlap_at_k, overlap_matrix
 from trustlib.memorization.regularizer import alignment_term, regularized_loss
 from trustlib.memorization.scores import SubsetScores, sslmem_from_alignment, sslmem_from_subsets
@@ -45,10 +46,13 @@ __all__ = [
     "CollapsedEncoderWarning",  # all views of every point have one representation
     "Comparison",  # two subsets compared
     "DejaVu",  # result of the Déjà Vu baseline
+    "EncoderPair",  # f, g and who saw what
     "HeldOutUnitMem",  # UnitMem on members and on held-out points
     "LayerMem",  # scores after every layer
     "LeaveOutSplit",  # shared, candidate and independent points
     "MembershipInference",  # a score as an attack
+    "PairPlan",  # how f and g are trained
+    "Pool",  # images to train on, and external ones
     "RemovalSet",  # one arm of a removal experiment
     "SSLMem",  # scores, alignments and errors
     "SubsetComparison",  # all comparisons between subsets
@@ -95,6 +99,7 @@ __all__ = [
     "sslmem_from_subsets",  # the score of all points from random subsets
     "subset_scores",  # cut scores into named subsets
     "swap_layers",  # put a donor's layers into a model
+    "train_pairs",  # train f and g, or load them
     "tune_layers",  # train a head and some layers
     "tune_unit",  # train one unit
     "unitmem",  # how exclusively a point excites a unit

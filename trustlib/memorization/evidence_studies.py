@@ -16,7 +16,7 @@ from trustlib.memorization.distances import Distance
 from trustlib.memorization.evidence_statistics import layers_at
 from trustlib.memorization.intervention_evidence import ProbeData
 from trustlib.memorization.layermem import LayerMem, layermem
-from trustlib.memorization.pairs import EncoderPair, Job, PairPlan, job_on, map_workers
+from trustlib.memorization.pairs import EncoderPair, Job, PairPlan, job_on, jobs_of, map_workers
 from trustlib.memorization.pairs_altered import Privacy, privacy_of, train_penalized, train_private
 from trustlib.memorization.pairs_scores import as_tensor, layer_scores, score_pairs, subset_arrays
 from trustlib.memorization.pairs_study import Study
@@ -217,13 +217,13 @@ def private_pairs(
         clip_norm: > 0.
     """
     plans = study.plans(recipe)
-    privacy = privacy_of(plans[0].jobs(study.pool)[0], epsilon=epsilon, delta=delta, clip_norm=clip_norm)
+    privacy = privacy_of(jobs_of(plans[0], study.pool)[0], epsilon=epsilon, delta=delta, clip_norm=clip_norm)
     return _altered(study, plans, functools.partial(train_private, privacy=privacy)), privacy
 
 
 def _altered(study: Study, plans: Sequence[PairPlan], train: Any) -> list[EncoderPair]:
     """Pairs trained by another function; nothing is kept on disk."""
-    jobs = [job for plan in plans for job in plan.jobs(study.pool)]
+    jobs = [job for plan in plans for job in jobs_of(plan, study.pool)]
     encoders = map_workers(train, jobs, workers=study.workers, progress=study.progress) or []
     return [EncoderPair(encoders[2 * n], encoders[2 * n + 1], plan.split) for n, plan in enumerate(plans)]
 

@@ -102,14 +102,6 @@ class PairPlan:
     same_data: bool = False
     snapshots: tuple[int, ...] = ()
 
-    def jobs(self, pool: Pool) -> tuple[Job, Job]:
-        """The trainings of f and g."""
-        f = job_on(self.recipe, pool, self.split.train_f, snapshots=self.snapshots)
-        if not self.same_data:
-            return f, job_on(self.recipe, pool, self.split.train_g, snapshots=self.snapshots)
-        again = dataclasses.replace(self.recipe, seed=self.recipe.seed + ANOTHER_SEED)
-        return f, job_on(again, pool, self.split.train_f, snapshots=self.snapshots)
-
 
 @dataclass(frozen=True)
 class EncoderPair:
@@ -147,18 +139,21 @@ def train_pairs(
     folder: Path | None = None,
     progress: Progress | None = None,
 ) -> list[EncoderPair]:
-    """Trains the encoders of all plans, or loads them; see `train_jobs`.
+    """Trains the encoders of all plans, or loads those that were trained before.
 
     Args:
         plans: of the pairs. Encoders that two plans share are trained once.
         pool: the images.
-        workers: see `train_jobs`.
-        device: see `train_jobs`.
-        folder: see `train_jobs`.
-        progress: see `train_jobs`.
+        workers: processes that train at the same time, one thread each; 1 trains here.
+        device: where to train; None: the CPU.
+        folder: where trained encoders are kept; None: the user's cache.
+        progress: wraps the iteration, called with (encoders, total); None shows nothing.
 
     Returns:
         One pair per plan, in evaluation mode.
+
+    Raises:
+        ValueError: no worker, or a recipe that cannot be trained on these images.
 
     Example:
         >>> import tempfile
@@ -172,7 +167,7 @@ def train_pairs(
         >>> len(pair.split.candidate)
         4
     """
-    wanted = [job for plan in plans for job in plan.jobs(pool)]
+    wanted = [job for plan in plans for job in jobs_of(plan, pool)]
     trained = train_jobs(wanted, workers=workers, device=device, folder=folder, progress=progress)
     pairs = []
     for number, plan in enumerate(plans):
@@ -180,6 +175,15 @@ def train_pairs(
         kept = {step: (f.snapshots[step], g.snapshots[step]) for step in plan.snapshots}
         pairs.append(EncoderPair(f.encoder, g.encoder, plan.split, kept))
     return pairs
+
+
+def jobs_of(plan: PairPlan, pool: Pool) -> tuple[Job, Job]:
+    """The trainings of f and g."""
+    f = job_on(plan.recipe, pool, plan.split.train_f, snapshots=plan.snapshots)
+    if not plan.same_data:
+        return f, job_on(plan.recipe, pool, plan.split.train_g, snapshots=plan.snapshots)
+    again = dataclasses.replace(plan.recipe, seed=plan.recipe.seed + ANOTHER_SEED)
+    return f, job_on(again, pool, plan.split.train_f, snapshots=plan.snapshots)
 
 
 def train_jobs(
