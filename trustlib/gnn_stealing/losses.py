@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -49,7 +51,9 @@ def info_nce(z1: Tensor, z2: Tensor, *, temperature: float = 1.0, chunk: int | N
     inside("temperature", temperature, low=0.0, open_low=True)
     rows = F.normalize(torch.cat([z1, z2]), dim=1)  # (2n, p)
     if chunk is None or chunk >= len(rows):
-        return _terms(rows, rows, 0, temperature).mean()
+        other = rows.roll(len(z1), 0)  # row i and row i + n belong together
+        logs: Tensor = _LogSums.apply(rows, temperature)  # type: ignore[no-untyped-call]
+        return (logs - (rows * other).sum(1) / temperature).mean()
     whole("chunk", chunk, least=1)
     parts = []
     for start in range(0, len(rows), chunk):
@@ -64,6 +68,32 @@ def info_nce(z1: Tensor, z2: Tensor, *, temperature: float = 1.0, chunk: int | N
         )
         parts.append(part.sum())
     return torch.stack(parts).sum() / len(rows)
+
+
+class _LogSums(torch.autograd.Function):
+    """log sum_{k != i} e^{r_i r_k / temperature} of every row; one matrix is kept, and its symmetry used.
+
+    Autograd alone would keep four such matrices and multiply three times instead of twice.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, temperature: float) -> Tensor:
+        """rows (m, p) of length 1 or 0 to (m,)."""
+        kernel = (rows @ rows.T).fill_diagonal_(-torch.inf)
+        top = kernel.amax(1)
+        kernel.sub_(top[:, None]).div_(temperature).exp_()
+        total = kernel.sum(1)
+        ctx.save_for_backward(rows, kernel, total)
+        ctx.temperature = temperature
+        return top / temperature + total.log()
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        """Of a symmetric product: (G + G') R with G the softmax times the incoming gradient."""
+        rows, kernel, total = ctx.saved_tensors
+        weighted = kernel * (grad / total / ctx.temperature)[:, None]
+        return (weighted + weighted.T) @ rows, None
 
 
 def _terms(some: Tensor, rows: Tensor, start: int, temperature: float) -> Tensor:
