@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -9,7 +10,9 @@ import pandas as pd
 import pytest
 import torch
 
+from trustlib.claims import load_claims
 from trustlib.gnn_stealing import evidence, spco_edge_weight
+from trustlib.gnn_stealing.edges import undirected
 from trustlib.gnn_stealing.evidence import log_budget_ratio
 from trustlib.gnn_stealing.evidence_edges import VERSIONS
 
@@ -18,7 +21,7 @@ from trustlib.gnn_stealing.evidence_edges import VERSIONS
 def lab():
     protocol = evidence.Protocol(
         ("citations_like",), ("gin", "sage"), n_seeds=2, n_focus=2, n_generated=400, target_epochs=10, epochs=4,
-        hidden=8, target_hidden=8, perplexity=3.0,
+        baseline_epochs=5, hidden=8, target_hidden=8, perplexity=3.0,
     )  # fmt: skip
     return evidence.Laboratory(protocol)
 
@@ -108,6 +111,7 @@ def test_grid_has_every_attack_in_every_world(frame):
     queried = frame.set_index("attack")["queried"]
     assert (queried["labels"] == 0).all()
     assert (queried["contrastive"] == 12).all()  # a tenth of 120 query nodes
+    assert (queried["contrastive_own_head"] == 24).all()  # asked for embeddings, then for classes
 
 
 def test_the_same_seed_gives_the_same_numbers(lab, frame):
@@ -130,20 +134,58 @@ def test_every_study_gives_samples_for_its_claim(lab):
     )
     assert len(evidence.fewer_queries(curve).parts["log_budget_ratio"]) == 2
     leak = evidence.leakage(evidence.response_study(lab, "sage"), graph)
-    assert {k: len(v) for k, v in leak.parts.items()} == {
-        "order": 2, "embedding_over_projection": 2, "projection_leaks": 2,
-    }  # fmt: skip
+    fits(6, leak, 2)
     mixed = evidence.mismatch_study(lab, graph, budget=0.3)
     assert len(mixed) == 2 * (4 + 2)  # seeds; four pairs, two of them also shuffled
     assert evidence.matrix_of(mixed).shape == (2, 2)
     assert len(evidence.transfer(mixed).parts["mismatch"]) == 2
     edges = evidence.structure_study(lab, graph, "sage", budget=0.5)
     found = evidence.structure(edges)
-    assert (found.controls["true_edges"] == 0).all()
+    fits(8, found, 2)
     assert (edges[edges["edges"] == "true"][["precision", "recall"]] == 1).all(axis=None)
     assert len(evidence.noise_works(evidence.noise_study(lab, graph, "sage")).parts["fall"]) == 2
     assert evidence.dial_of(evidence.defence_study(lab, graph, "sage"))["defence"].iloc[0] == "none"
-    assert evidence.selectivity(lab, graph).parts["selectivity"].shape == (2,)
+    part = evidence.selectivity(lab, graph)
+    assert set(part.parts) == {"high_over_low", "selectivity"}
+    assert (part.parts["high_over_low"] > 0).all()
+
+
+def fits(number, found, seeds):
+    """Parts and controls are those of the claim, one finite value per seed."""
+    claim = load_claims()[f"gnn_stealing-{number}"]
+    assert set(found.parts) == {part.name for part in claim.parts}
+    assert set(found.controls) == {control.name for control in claim.controls}
+    for values in (*found.parts.values(), *found.controls.values()):
+        assert len(values) == seeds
+        assert np.isfinite(values).all()
+
+
+def test_leakage_by_hand():
+    names = ("embedding", "posterior", "posterior_again", "posterior_once_more", "projection",
+             "shuffled_projection", "gaussian_embedding", "gaussian_projection")  # fmt: skip
+    values = {"a": [0.9, 0.7, 0.72, 0.69, 0.4, 0.3, 0.5, 0.3], "b": [0.7, 0.7, 0.7, 0.7, 0.6, 0.2, 0.5, 0.2]}
+    rows = [
+        {"graph": graph, "seed": 0, "response": name, "fidelity": value}
+        for graph, some in values.items()
+        for name, value in zip(names, some, strict=True)
+    ]
+    found = evidence.leakage(pd.DataFrame(rows), "a")
+    assert found.parts["embedding_over_prediction"] == pytest.approx([0.1])  # mean of .2 and 0
+    assert found.parts["prediction_over_projection"] == pytest.approx([0.2])  # of .3 and .1
+    assert found.parts["embedding_over_projection"] == pytest.approx([0.5])  # on graph a alone
+    assert found.controls["predictions_twice"] == pytest.approx([0.01])
+
+
+def test_a_thief_does_not_start_from_the_weights_of_the_target(lab):
+    for architecture in lab.protocol.architectures:
+        world = lab.world("citations_like", architecture, 0)
+        idle = dataclasses.replace(lab.protocol, target_epochs=1, epochs=1)
+        start = evidence.Laboratory(idle)._untrained(architecture, world.split, world.seed)
+        thief = evidence.steal(world, evidence.ATTACKS["untrained"], idle).encoder
+        drawn = [p for p in thief.parameters() if p.ndim == 2]
+        for mine in drawn:
+            same = [p for p in start.parameters() if p.shape == mine.shape]
+            assert not any(torch.equal(mine, p) for p in same)
 
 
 @pytest.mark.parametrize("version", ["rebuilt", "learned"])
@@ -154,7 +196,17 @@ def test_edges_of_an_attacker_who_knows_none_do_not_depend_on_the_true_ones(lab,
     other.edge_index = shift[query.edge_index]  # as many edges, elsewhere
     first, second = (VERSIONS[version](q, 0).edge_index for q in (query, other))
     assert torch.equal(first, second)
+    assert first.shape[1] == undirected(query.edge_index, len(query.y)).shape[1]  # as many as there are
     assert torch.equal(query.edge_index, lab.world("citations_like", "sage", 0).cut(1.0).edge_index)
+
+
+def test_share_of_pairs_that_are_alike(lab):
+    query = lab.world("citations_like", "sage", 0).cut(1.0).clone()
+    query.x = torch.zeros(len(query.y), 2)
+    query.x[:3] = torch.tensor([[1.0, 0.0], [2.0, 0.0], [1.0, 1.0]])  # cosines 1, .707 and .707, all others 0
+    pairs = len(query.y) * (len(query.y) - 1) / 2
+    assert evidence.share_alike(query, 0.65) == pytest.approx(3 / pairs)
+    assert evidence.share_alike(query, 0.8) == pytest.approx(1 / pairs)
 
 
 def test_dense_form_on_a_path_is_symmetric_about_its_middle():

@@ -78,6 +78,14 @@ def test_chunks_change_neither_the_loss_nor_its_gradient(chunk):
     torch.testing.assert_close(results[0][1], results[1][1], rtol=1e-10, atol=1e-14)
 
 
+def test_info_nce_has_the_gradient_of_its_equation():
+    generator = torch.Generator().manual_seed(3)
+    z1, z2 = (
+        torch.randn(5, 3, generator=generator, dtype=torch.float64, requires_grad=True) for _ in range(2)
+    )
+    assert torch.autograd.gradcheck(lambda a, b: info_nce(a, b, temperature=0.3), (z1, z2))
+
+
 def test_info_nce_survives_small_temperatures_and_zero_rows():
     z = torch.randn(5, 3, generator=torch.Generator().manual_seed(0))
     z[0] = 0
@@ -189,6 +197,18 @@ def test_edge_drop_keeps_loops_and_the_rate():
     left = float((~loops).sum()) / (2 * n)
     assert abs(left - 0.8) < 4 * (0.2 * 0.8 / (2 * n)) ** 0.5  # four standard errors
     assert bool((view.edge_weight == 1).all())
+
+
+def test_edge_drop_holds_its_view_until_the_next_draw():
+    edges = torch.stack([torch.arange(200), (torch.arange(200) + 1) % 200])
+    drop, generator = EdgeDrop(0.5, refresh=3), torch.Generator().manual_seed(0)
+    views = [drop(edges, 200, epoch, 6, generator=generator) for epoch in range(6)]
+    assert views[0] is views[1] is views[2]
+    assert views[3] is views[5]
+    assert views[0].edge_index.shape != views[3].edge_index.shape
+    assert drop(edges, 200, 0, 6, generator=generator) is not views[0]  # another training
+    with pytest.raises(ValueError, match="refresh must be at least 1"):
+        EdgeDrop(refresh=0)
 
 
 def test_drop_edges_at_both_ends_of_the_rate():

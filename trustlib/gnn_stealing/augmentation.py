@@ -97,9 +97,10 @@ class EdgeDrop:
 
     Args:
         rate: probability of leaving out a directed edge, in [0, 1].
+        refresh: epochs between draws, >= 1.
 
     Raises:
-        ValueError: rate outside [0, 1].
+        ValueError: rate outside [0, 1], or refresh below 1.
 
     Example:
         >>> view = EdgeDrop(0.05)(torch.tensor([[0, 1], [1, 0]]), 3, 0, 10, generator=torch.Generator().manual_seed(0))
@@ -109,19 +110,24 @@ class EdgeDrop:
     Source: the ablation without spectral weights of Podhajski et al. (ECAI 2024).
     """
 
-    def __init__(self, rate: float = 0.05) -> None:
-        inside("rate", rate, low=0.0, high=1.0)
-        self.rate = rate
+    def __init__(self, rate: float = 0.05, refresh: int = 1) -> None:
+        self.rate = inside("rate", rate, low=0.0, high=1.0)
+        self.refresh = whole("refresh", refresh, least=1)
+        self._drawn: tuple[Tensor, int, int] | None = None  # what the view is of
 
     def __call__(
         self, edge_index: Tensor, num_nodes: int, epoch: int, epochs: int, *, generator: torch.Generator
     ) -> WeightedEdges:
-        """A fresh view: unit weights, one loop per node."""
+        """Unit weights, one loop per node; the same object until the next draw."""
         check_epoch(epoch, epochs)
-        edges = LoopedGraph.of(edge_index, num_nodes).edge_index
-        return drop_edges(
-            edges, torch.ones(edges.shape[1], device=edges.device), rate=self.rate, generator=generator
-        )
+        last, version, number = self._drawn or (None, 0, 0)
+        held = last is edge_index and (version, number) == (edge_index._version, epoch // self.refresh)
+        if not held or epoch % self.refresh == 0:
+            self._drawn = (edge_index, edge_index._version, epoch // self.refresh)
+            edges = LoopedGraph.of(edge_index, num_nodes).edge_index
+            ones = torch.ones(edges.shape[1], device=edges.device)
+            self._view = drop_edges(edges, ones, rate=self.rate, generator=generator)
+        return self._view
 
 
 class SpectralReweighting:
@@ -175,10 +181,10 @@ class SpectralReweighting:
     def __call__(
         self, edge_index: Tensor, num_nodes: int, epoch: int, epochs: int, *, generator: torch.Generator
     ) -> WeightedEdges:
-        """The view of one epoch; the same object until the next refresh."""
+        """The view of one epoch; the same object until the next refresh. Epoch 0 starts a new training."""
         check_epoch(epoch, epochs)
         number = epoch // self.refresh
-        if not self._continues(edge_index, num_nodes, epochs) or number < self._done:
+        if epoch == 0 or number < self._done or not self._continues(edge_index, num_nodes, epochs):
             self._transport = SpectralTransport(
                 LoopedGraph.of(edge_index, num_nodes), epsilon=self.epsilon, iterations=self.sinkhorn_iters
             )

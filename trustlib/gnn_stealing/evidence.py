@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from trustlib.gnn_stealing.evidence_attacks import ATTACKS, Attack, Kind, Loot, View, answers, measures, steal
-from trustlib.gnn_stealing.evidence_edges import random_edges, rebuilt
+from trustlib.gnn_stealing.evidence_edges import random_edges, rebuilt, share_alike
 from trustlib.gnn_stealing.evidence_spectral import (
     dense_spco,
     form_differences,
@@ -55,7 +55,8 @@ __all__ = [
     "difference", "edge_quality", "encoder_labels", "fewer_queries", "fidelity_gain", "form_differences",
     "form_timings", "grid", "largest_component", "leakage", "matrix_of", "measures", "mismatch_study", "noise_study",
     "noise_works", "paired",
-    "random_edges", "rebuilt", "response_planes", "response_study", "same_result", "selectivity", "size_timings",
+    "random_edges", "rebuilt", "response_planes", "response_study", "same_result", "selectivity", "share_alike",
+    "size_timings",
     "spectral_gain", "steal", "structure", "structure_study", "summarise", "transfer", "view_changes", "view_gains",
     "worth_querying",
 ]  # fmt: skip
@@ -90,7 +91,7 @@ def fidelity_gain(frame: pd.DataFrame) -> Evidence:
 
 
 def accuracy_gain(frame: pd.DataFrame) -> Evidence:
-    """Samples for gnn_stealing-2: contrastive minus RMSE, and minus the target.
+    """Samples for gnn_stealing-2: contrastive minus RMSE, by seed and by setting, and minus the target.
 
     Args:
         frame: result of `grid`.
@@ -100,8 +101,16 @@ def accuracy_gain(frame: pd.DataFrame) -> Evidence:
     oracle = rows.assign(difference=1 - rows["target_accuracy"])
     own, null = (difference(frame, name, "rmse", "accuracy") for name in ("contrastive", "shuffled"))
     return Evidence(
-        {"pooled": _by(own, "seed"), "not_above_target": _by(above, "seed")},
-        {"shuffled": _by(null, "seed"), "knows_the_answers": _by(oracle, "seed")},
+        {
+            "pooled": _by(own, "seed"),
+            "every_setting": _by(own, "graph", "architecture"),
+            "not_above_target": _by(above, "seed"),
+        },
+        {
+            "shuffled": _by(null, "seed"),
+            "shuffled_settings": _by(null, "graph", "architecture"),
+            "knows_the_answers": _by(oracle, "seed"),
+        },
     )
 
 
@@ -196,23 +205,25 @@ def leakage(frame: pd.DataFrame, sparse_graph: str) -> Evidence:
         sparse_graph: where embeddings are compared with projections.
     """
     table = frame.pivot(index=["graph", "seed"], columns="response", values="fidelity")
-    order = np.array([_spearman(row) for row in table[["projection", "posterior", "embedding"]].to_numpy()])
     sparse = table.loc[sparse_graph]
-    shuffled = table["shuffled_projection"]
-    leak, null = (
-        (table[name] - shuffled).groupby(level="seed").mean().to_numpy()
-        for name in ("projection", "gaussian_projection")
-    )
+
+    def gap(first: str, second: str) -> Vector:
+        """Mean over graphs by seed."""
+        found: Vector = (table[first] - table[second]).groupby(level="seed").mean().to_numpy()
+        return found
+
     return Evidence(
         {
-            "order": order,
+            "embedding_over_prediction": gap("embedding", "posterior"),
+            "prediction_over_projection": gap("posterior", "projection"),
             "embedding_over_projection": (sparse["embedding"] - sparse["projection"]).to_numpy(),
-            "projection_leaks": leak,
+            "projection_leaks": gap("projection", "shuffled_projection"),
         },
         {
-            "reversed_order": -order,
+            "predictions_twice": gap("posterior_again", "posterior"),
+            "predictions_once_more": gap("posterior", "posterior_once_more"),
             "gaussian_embedding": (sparse["gaussian_embedding"] - sparse["projection"]).to_numpy(),
-            "gaussian_projection": null,
+            "gaussian_projection": gap("gaussian_projection", "shuffled_projection"),
         },
     )
 
@@ -263,21 +274,26 @@ def worth_querying(frame: pd.DataFrame) -> Evidence:
 
 
 def selectivity(lab: Laboratory, graph: str) -> Evidence:
-    """Samples for gnn_stealing-10: how much more than a random drop the view prefers high frequencies.
+    """Samples for gnn_stealing-10: how much the view prefers high frequencies, alone and against a random drop.
 
     Args:
         lab: the protocol with its splits.
         graph: which graph.
     """
-    own, null = [], []
-    for index in lab.protocol.focus:
-        ratio = {
-            name: change.ratio
-            for name, change in view_changes(*largest_component(lab, graph, index), seed=index).items()
-        }
-        own.append(ratio["spectral"] / ratio["drop"])
-        null.append(ratio["another_drop"] / ratio["drop"])
-    return Evidence({"selectivity": np.array(own)}, {"another_drop": np.array(null)})
+    ratios = [
+        {name: change.ratio for name, change in changes.items()}
+        for changes in (
+            view_changes(*largest_component(lab, graph, index), seed=index) for index in lab.protocol.focus
+        )
+    ]
+
+    def samples(view: str, by: str | None = None) -> Vector:
+        return np.array([ratio[view] / (1.0 if by is None else ratio[by]) for ratio in ratios])
+
+    return Evidence(
+        {"high_over_low": samples("spectral"), "selectivity": samples("spectral", "drop")},
+        {"drop": samples("drop"), "another_drop": samples("another_drop", "drop")},
+    )
 
 
 def same_result(graphs: list[tuple[Tensor, int]], timed: tuple[Tensor, int], *, repetitions: int) -> Evidence:

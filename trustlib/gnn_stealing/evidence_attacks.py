@@ -121,6 +121,7 @@ def steal(
         known: the query graph as the attacker knows it; None: with its true edges.
         noise: of the service, in standard deviations of its responses.
         training: number of the training; another one draws other initial weights and views for the same queries.
+            None of them starts from the weights that the target started from, which an attacker does not know.
         service: asked in place of an undefended one.
         edgeless: the surrogate never sees an edge, neither in training nor in the test.
 
@@ -128,11 +129,11 @@ def steal(
         The stolen model.
     """
     query = world.cut(protocol.budget if budget is None else budget) if known is None else known
-    seed = world.seed + 1009 * training
+    seed = world.seed + 1009 * (training + 1)
     architecture = surrogate or world.architecture
     if attack.kind == "labels":
         model = _new(architecture, query, int(_classes(world)), protocol, seed)
-        return _without_queries(model, query, protocol.epochs, seed, edgeless)
+        return _without_queries(model, query, protocol.baseline_epochs, seed, edgeless)
     responses = (
         answers(world, query, attack, protocol, noise=noise) if service is None else service.query(query)
     )
@@ -159,10 +160,15 @@ def with_own_head(world: World, loot: Loot, protocol: Protocol) -> Loot:
         world: the target.
         loot: what was stolen at the protocol's budget.
         protocol: with the budget.
+
+    Returns:
+        With as many answers again: the service is asked for the classes of the same nodes.
     """
     query = world.cut(protocol.budget)
-    head = fit_head(loot.embed(query), target_labels(world.target, query), seed=world.seed)
-    return replace(loot, classes=lambda data: head.predict(loot.embed(data)))
+    service = GraphQueryAPI(world.target, "label")
+    head = fit_head(loot.embed(query), service.query(query)[:, 0].long(), seed=world.seed)
+    queried = loot.queried + service.n_queried
+    return replace(loot, classes=lambda data: head.predict(loot.embed(data)), queried=queried)
 
 
 def answers(world: World, query: Data, attack: Attack, protocol: Protocol, *, noise: float = 0.0) -> Tensor:
@@ -267,14 +273,12 @@ def _trained(
 ) -> Any:
     """A fitted stealer."""
     generator = torch.Generator().manual_seed(seed)
-    epochs = protocol.epochs
-    if attack.kind == "rmse":
-        return RmseStealer(encoder, epochs=epochs).fit(query, responses, generator=generator)
-    if attack.kind == "distillation":
-        return DistillationStealer(encoder, epochs=epochs).fit(query, responses, generator=generator)
+    if attack.kind in ("rmse", "distillation"):
+        simple = RmseStealer if attack.kind == "rmse" else DistillationStealer
+        return simple(encoder, epochs=protocol.baseline_epochs).fit(query, responses, generator=generator)
     plain = attack.view == "plain"
     stealer = ContrastiveStealer(
-        encoder, epochs=epochs, augment=_view(attack.view), keep_prob=1.0 if plain else KEEP
+        encoder, epochs=protocol.epochs, augment=_view(attack.view), keep_prob=1.0 if plain else KEEP
     )
     return stealer.fit(query, responses, generator=generator)
 
@@ -287,4 +291,4 @@ def _view(view: View) -> Any:
         return SpectralReweighting(signs="random")
     if view == "span":
         return SpectralFlipping(candidates=20_000)
-    return EdgeDrop() if view == "drop" else None
+    return EdgeDrop(refresh=SpectralReweighting().refresh) if view == "drop" else None

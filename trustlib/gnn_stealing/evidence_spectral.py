@@ -38,7 +38,7 @@ def dense_spco(
     scales: Sequence[float] = (1.0,),
     products: bool = False,
 ) -> Tensor:
-    """The spectral augmentation with N x N matrices, line by line as it was published; for comparison.
+    """The spectral augmentation with N x N matrices, as it was published up to a transposition; for comparison.
 
     Args:
         edge_index: shape (2, E), undirected.
@@ -58,7 +58,8 @@ def dense_spco(
         >>> torch.allclose(dense_spco(path, 3)[edges[0], edges[1]], weight)
         True
 
-    Source: Liu et al., NeurIPS 2022; code of Podhajski et al., ECAI 2024. Written anew from the equations.
+    Source: Liu et al., NeurIPS 2022; code of Podhajski et al., ECAI 2024, which also transposes the perturbation where
+        it normalises it. Written anew from the equations.
     """
     looped = torch.eye(num_nodes, dtype=torch.float64)
     row, col = undirected(edge_index, num_nodes)

@@ -32,6 +32,7 @@ RESPONSES: dict[str, Attack] = {
     "gaussian_embedding": Attack("contrastive", "spectral", "embedding", source="gaussian"),
     "gaussian_projection": Attack("contrastive", "spectral", "projection", source="gaussian"),
 }
+AGAIN = ("posterior", "posterior_again", "posterior_once_more")  # trainings 0, 1 and 2 of one attack
 
 
 def grid(
@@ -110,14 +111,15 @@ def response_study(
         progress: wraps the steps.
 
     Returns:
-        Columns as `grid`, with response in place of attack.
+        Columns as `grid`, with response in place of attack; two of them are predictions in other trainings.
     """
     rows = []
     cells = list(itertools.product(lab.protocol.graphs, lab.protocol.seeds))
     for graph, index in _steps(cells, progress):
         world = lab.world(graph, architecture, index)
-        for name, attack in RESPONSES.items():
-            rows.append({**_place(world), "response": name, **_measured(lab, world, attack)})
+        repeated = {name: (RESPONSES["posterior"], number) for number, name in enumerate(AGAIN)}
+        for name, (attack, number) in {**{n: (a, 0) for n, a in RESPONSES.items()}, **repeated}.items():
+            rows.append({**_place(world), "response": name, **_measured(lab, world, attack, training=number)})
     return _frame(rows)
 
 
@@ -175,7 +177,8 @@ def structure_study(
             known = version(query, world.seed)
             attack = ATTACKS["labels" if name == "none" else "contrastive"]
             quality = edge_quality(known.edge_index, query.edge_index, len(query.y))
-            found = _measured(lab, world, attack, known=known, edgeless=name == "none")
+            options = {"edgeless": name == "none", "training": int(name == "handed_over")}
+            found = _measured(lab, world, attack, known=known, **options)
             rows.append({**_place(world), "edges": name, **quality, **found})
     return _frame(rows)
 

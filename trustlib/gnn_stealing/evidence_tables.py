@@ -94,15 +94,12 @@ def beside(values: pd.Series, intervals: dict[str, pd.DataFrame]) -> pd.DataFram
         intervals: tables with columns centre, low, high and the same index, by heading.
 
     Returns:
-        One column for the values and two per table: the mean, and its interval in words.
+        One column for the values and one per table: the mean, with its interval in brackets.
     """
-    table = values.to_frame()
+    table = values.round(2).to_frame()
     for heading, found in intervals.items():
-        rows = found.loc[table.index]
-        table[heading] = rows["centre"]
-        table[f"{heading}, interval"] = [
-            f"{low:+.3f} to {high:+.3f}" for low, high in zip(rows["low"], rows["high"], strict=True)
-        ]
+        rows = found.loc[table.index, ["centre", "low", "high"]]
+        table[heading] = [f"{c:+.2f} [{low:+.2f}, {high:+.2f}]" for c, low, high in rows.to_numpy()]
     return table
 
 

@@ -37,7 +37,8 @@ class Protocol:
         budget: share of the query nodes that are queried, in (0, 1].
         n_generated: nodes of a generated graph.
         target_epochs: passes when a target is trained.
-        epochs: steps when a surrogate is trained.
+        epochs: steps of the contrastive attacks.
+        baseline_epochs: steps of the other attacks and of the model that is trained on labels only; they are cheaper.
         hidden: width of the surrogate.
         target_hidden: width of the target.
         perplexity: of projections by t-SNE; the budget must hold more than three times as many nodes.
@@ -60,6 +61,7 @@ class Protocol:
     n_generated: int = 3000
     target_epochs: int = 200
     epochs: int = 100
+    baseline_epochs: int = 200
     hidden: int = 128
     target_hidden: int = 256
     perplexity: float = 10.0

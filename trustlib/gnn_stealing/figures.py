@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -336,7 +337,7 @@ def mismatch(matrix: pd.DataFrame) -> Figure:
     import matplotlib.pyplot as plt
     import seaborn as sns
 
-    figure, axes = plt.subplots(figsize=(4.6, 3.1), layout="constrained")
+    figure, axes = plt.subplots(figsize=(5.6, 3.6), layout="constrained")
     names = {"gin": "GIN", "gat": "GAT", "sage": "SAGE"}
     sns.heatmap(
         matrix.rename(index=names, columns=names), ax=axes, cmap="viridis", annot=True, fmt=".3f",
@@ -389,14 +390,21 @@ def defence(dial: pd.DataFrame, names: Mapping[str, str]) -> Figure:
     figure, axes = plt.subplots(figsize=(6.6, 3.9), layout="constrained")
     styles = method_styles(list(names))
     start = dial[dial["defence"] == "none"].iloc[0]
-    for kind, name in names.items():
+    sides = itertools.cycle([((-7, -4), "right"), ((7, -11), "left"), ((7, 3), "left")])
+    for (kind, name), (offset, side) in zip(names.items(), sides, strict=False):
         rows = dial[dial["defence"] == kind]
         style = styles[kind]
         places = (np.r_[start["honest"], rows["honest"]], np.r_[start["fidelity"], rows["fidelity"]])
         axes.plot(*places, label=name, **_line(style))
         for word, x, y in zip(rows["strength"], rows["honest"], rows["fidelity"], strict=True):
             axes.annotate(
-                word, (x, y), fontsize=9, xytext=(5, -11), textcoords="offset points", color=style.color
+                word,
+                (x, y),
+                fontsize=9,
+                xytext=offset,
+                textcoords="offset points",
+                color=style.color,
+                ha=side,
             )
     axes.scatter(
         start["honest"], start["fidelity"], s=150, marker="*", color="0.1", zorder=4, label="no defence"

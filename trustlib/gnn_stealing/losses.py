@@ -52,7 +52,7 @@ def info_nce(z1: Tensor, z2: Tensor, *, temperature: float = 1.0, chunk: int | N
     rows = F.normalize(torch.cat([z1, z2]), dim=1)  # (2n, p)
     if chunk is None or chunk >= len(rows):
         other = rows.roll(len(z1), 0)  # row i and row i + n belong together
-        logs: Tensor = _LogSums.apply(rows, temperature)  # type: ignore[no-untyped-call]
+        logs: Tensor = _LogSums.apply(rows, temperature)
         return (logs - (rows * other).sum(1) / temperature).mean()
     whole("chunk", chunk, least=1)
     parts = []
