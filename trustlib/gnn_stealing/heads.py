@@ -14,6 +14,7 @@ from torch import Tensor
 from trustlib.gnn_stealing.checks import inside, one_of, whole
 
 HeadKind = Literal["mlp", "logistic"]
+BATCH = 200  # rows of a step, as scikit-learn has it
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,9 @@ def _fit(kind: HeadKind, vectors: NDArray[Any], values: NDArray[Any], seed: int)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         if kind == "mlp":
-            return MLPClassifier((100,), max_iter=300, random_state=seed).fit(vectors, values)
+            several = len(vectors) > BATCH  # with a single batch its order is only lost time
+            mlp = MLPClassifier((100,), max_iter=300, shuffle=several, random_state=seed)
+            return mlp.set_params(batch_size=min(BATCH, len(vectors))).fit(vectors, values)
         return make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)).fit(vectors, values)
 
 
