@@ -16,7 +16,9 @@ from trustlib.dppl import (
     DPPrototypeMean,
     DPPrototypePublic,
     NearestPublic,
+    NoiseFreeProbe,
     PrivacyBudget,
+    fit_together,
 )
 from trustlib.dppl.baselines_least_squares import solve_clamped, symmetric_noise
 from trustlib.privacy import ZCDP, ApproxDP
@@ -62,6 +64,49 @@ def test_dp_sgd_without_noise_is_the_plain_loop_over_clipped_gradients():
     assert model.bias_ == pytest.approx(bias, abs=1e-4)
 
 
+@pytest.mark.parametrize("steps", [1, 25])
+@pytest.mark.parametrize("clip_norm", [0.5, 1.0])
+def test_the_closed_form_equals_opacus(steps, clip_norm):
+    X, y = toy()
+    budget = PrivacyBudget(1e24)  # noise below the last digit
+    fits = {
+        engine: DPLinearProbe(budget, clip_norm=clip_norm, steps=steps, learning_rate=2.0, engine=engine).fit(
+            X, y, classes=range(3), rng=np.random.default_rng(0)
+        )
+        for engine in ("opacus", "closed_form")
+    }
+    ours, theirs = fits["closed_form"], fits["opacus"]
+    # after one step from zero the layer is the mean clipped gradient times the learning rate
+    assert ours.weight_ == pytest.approx(theirs.weight_, abs=steps * 2e-6)
+    assert ours.bias_ == pytest.approx(theirs.bias_, abs=steps * 2e-6)
+    assert ours.noise_multiplier_ == theirs.noise_multiplier_
+    assert ours.ledger_.entries == theirs.ledger_.entries
+    assert ours.accountant_.history == theirs.accountant_.history
+    quiet = NoiseFreeProbe(clip_norm=clip_norm, steps=steps, learning_rate=2.0).fit(X, y, classes=range(3))
+    assert quiet.weight_ == pytest.approx(ours.weight_, abs=1e-6)
+    assert quiet.ledger_ is None
+
+
+def test_fitting_together_is_fitting_each_with_the_same_draws():
+    X, y = toy()
+    for kind in PROBES:
+        more = {"engine": "closed_form"} if kind is DPLinearProbe else {}
+        options = [(0.5, 2.0), (0.5, 8.0), (50.0, 2.0)]
+
+        def make(kind=kind, more=more, options=options):
+            return [
+                kind(PrivacyBudget(rho), clip_norm=0.7, steps=6, learning_rate=rate, sample_rate=0.5, **more)
+                for rho, rate in options
+            ]
+
+        together, alone = make(), make()
+        fit_together(together, X, y, classes=range(3), rng=np.random.default_rng(3))
+        for one, other in zip(together, alone, strict=True):
+            other.fit(X, y, classes=range(3), rng=np.random.default_rng(3))
+            assert one.weight_ == pytest.approx(other.weight_, abs=1e-4)
+            assert one.ledger_.entries == other.ledger_.entries
+
+
 def test_global_adapt_without_noise_is_the_plain_loop():
     X, y = toy(n=40)
     model = DPGlobalAdapt(LOUD, clip_norm=0.5, steps=5, learning_rate=2.0, upper=1.5, decay=0.2)
@@ -81,7 +126,11 @@ def test_global_adapt_without_noise_is_the_plain_loop():
     assert history[0] != history[-1]
 
 
-@pytest.mark.parametrize("kind", PROBES)
+def closed_form(budget, **options):
+    return DPLinearProbe(budget, engine="closed_form", **options)
+
+
+@pytest.mark.parametrize("kind", [*PROBES, closed_form])
 def test_noise_of_the_first_step_has_the_stated_size(kind):
     # one step from zero: weight = -lr / n * (sum + noise). The clipped sum is the same in all fits, so the spread over
     # fits is lr / n * sigma * C. 600 fits * 5 coordinates: relative s.e. of a standard deviation 1 / sqrt(2 * 3000)
@@ -97,13 +146,14 @@ def test_noise_of_the_first_step_has_the_stated_size(kind):
     assert float(np.sqrt((spread**2).mean())) == pytest.approx(expected, rel=5 / math.sqrt(6000))
 
 
-def test_poisson_sampling_takes_every_record_with_the_stated_probability():
+@pytest.mark.parametrize("kind", [DPLinearProbe, closed_form])
+def test_poisson_sampling_takes_every_record_with_the_stated_probability(kind):
     # gradients at zero are the same for all records here, so the first step counts who took part:
     # bias of class 0 after one step = lr / (q n) * count * (1 - 1 / 2) * clip factor
     n, q = 400, 0.25
     counts = []
     for seed in range(60):
-        model = DPLinearProbe(LOUD, clip_norm=10.0, steps=1, learning_rate=1.0, sample_rate=q)
+        model = kind(LOUD, clip_norm=10.0, steps=1, learning_rate=1.0, sample_rate=q)
         model.fit(np.ones((n, 1)), np.zeros(n, int), classes=[0, 1], rng=np.random.default_rng(seed))
         counts.append(model.bias_[0] * q * n / 0.5)
     counts = np.array(counts)
@@ -113,8 +163,9 @@ def test_poisson_sampling_takes_every_record_with_the_stated_probability():
     assert counts.var(ddof=1) == pytest.approx(75, rel=5 * 0.18)
 
 
-def test_an_empty_batch_is_a_step_of_pure_noise():
-    model = DPLinearProbe(PrivacyBudget(1.0), clip_norm=1.0, steps=3, sample_rate=1e-6)
+@pytest.mark.parametrize("kind", [*PROBES, closed_form])
+def test_an_empty_batch_is_a_step_of_pure_noise(kind):
+    model = kind(PrivacyBudget(1.0), clip_norm=1.0, steps=3, sample_rate=1e-6)
     model.fit(*toy(n=5), classes=range(3), rng=np.random.default_rng(0))
     assert np.abs(model.weight_).min() > 0
 
@@ -331,6 +382,19 @@ def test_clipping_bounds_what_one_record_does(kind):
             lambda X, y: DPGlobalAdapt(LOUD, clip_norm=1.0, count_share=1.0),
             ValueError,
             "nothing would be left",
+        ),
+        (lambda X, y: DPLinearProbe(LOUD, clip_norm=1.0, engine="fast"), ValueError, "engine must be one of"),
+        (lambda X, y: NoiseFreeProbe(clip_norm=-1.0), ValueError, "clip_norm"),
+        (
+            lambda X, y: fit_together(
+                [DPLinearProbe(LOUD, clip_norm=1.0, steps=s) for s in (1, 2)],
+                X,
+                y,
+                classes=range(3),
+                rng=np.random.default_rng(0),
+            ),
+            ValueError,
+            "models must be probes of one kind",
         ),
         (lambda X, y: DPLeastSquares(LOUD, clip_norm=1.0, alpha=-1.0), ValueError, "alpha"),
         (lambda X, y: DPLeastSquares(LOUD, clip_norm=1.0, regularization=0.0), ValueError, "regularization"),

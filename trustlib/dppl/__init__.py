@@ -13,7 +13,9 @@ from trustlib.dppl.audit import (
     worst_selection_loss,
 )
 from trustlib.dppl.baselines import Baseline, ClassMeans, NearestPublic
-from trustlib.dppl.baselines_gradients import DPGlobalAdapt, DPLinearProbe
+from trustlib.dppl.baselines_dp_sgd import DPLinearProbe, NoiseFreeProbe
+from trustlib.dppl.baselines_global_adapt import DPGlobalAdapt
+from trustlib.dppl.baselines_gradients import fit_together
 from trustlib.dppl.baselines_least_squares import DPLeastSquares
 from trustlib.dppl.budgets import PrivacyBudget, translate_budgets
 from trustlib.dppl.checks import Adjacency, ClassListWarning, EmptyClassWarning
@@ -29,14 +31,8 @@ from trustlib.dppl.comparison import Comparison, compare
 from trustlib.dppl.comparison_inputs import choose_encoders, choose_pools, further_tasks
 from trustlib.dppl.comparison_plan import BASELINES, LABELS, METHODS, REFERENCES, Method, Plan, Trial, trials
 from trustlib.dppl.comparison_settings import choose_settings
-from trustlib.dppl.comparison_tasks import (
-    Sources,
-    Task,
-    embed_sources,
-    graded_encoders,
-    load_pool,
-    load_sources,
-)
+from trustlib.dppl.comparison_sources import Sources, load_pool, load_sources
+from trustlib.dppl.comparison_tasks import Task, embed_sources, graded_encoders
 from trustlib.dppl.embeddings import Precision, pool_features, unit_rows
 from trustlib.dppl.imbalance import imbalanced_sizes, make_imbalanced
 from trustlib.dppl.laws import Fault
@@ -69,7 +65,7 @@ __all__ = [
     "Comparison",  # accuracies of all methods
     "DPGlobalAdapt",  # DPSGD-Global-Adapt
     "DPLeastSquares",  # DP-LS
-    "DPLinearProbe",  # DP-SGD by opacus
+    "DPLinearProbe",  # DP-SGD, by opacus or in closed form
     "DPPrototypeMean",  # DPPL-Mean
     "DPPrototypePublic",  # DPPL-Public and Top-K
     "DivergingScheduleWarning",  # CoinPress loses ground
@@ -79,6 +75,7 @@ __all__ = [
     "MeanPlan",  # how a class mean is released
     "Method",  # of the comparison
     "NearestPublic",  # best public sample without privacy
+    "NoiseFreeProbe",  # the steps of DP-SGD without noise, not private
     "Plan",  # of a comparison
     "Precision",  # of matrix products
     "PrivacyBudget",  # rho in all currencies
@@ -102,6 +99,7 @@ __all__ = [
     "compare",  # all methods at equal zCDP
     "cosine_votes",  # votes of prototypes
     "embed_sources",  # images to embeddings
+    "fit_together",  # several probes with the same draws
     "further_tasks",  # all encoders on all data sets
     "graded_encoders",  # small encoders of growing quality
     "group_accuracy",  # of rare or frequent classes

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from trustlib.dppl.checks import Matrix, class_index, shape_of
+from trustlib.dppl.budgets import PrivacyBudget
+from trustlib.dppl.checks import Matrix, class_index, generator, positive, shape_of
 from trustlib.dppl.embeddings import as_tensor, unit_rows
-from trustlib.privacy import Budget, PrivacyLedger
+from trustlib.privacy import ApproxDP, Budget, PrivacyLedger
 
 UNIT = "one private record with its label"
 
@@ -47,12 +49,6 @@ class Baseline:
         best = self.predict_scores(embeddings).argmax(axis=1)
         return self.classes_[best]
 
-    def _spend(self, label: str, budget: Budget) -> None:
-        """Record a release on one more or fewer record; a second fit adds to the first."""
-        if self.ledger_ is None:
-            self.ledger_ = PrivacyLedger("add_remove", unit=UNIT)
-        self.ledger_.spend(label, budget, relation="add_remove")
-
     def _fitted(self) -> NDArray[np.float64]:
         """The released vectors, or an error."""
         if not hasattr(self, "weight_"):
@@ -68,6 +64,59 @@ class Baseline:
         if len(self.classes_) < 2:
             raise ValueError(f"classes must be at least two, got {self.classes_.tolist()}.")
         return x, index, len(self.classes_)
+
+
+class PrivateBaseline(Baseline):
+    """A baseline that protects one record with its label under add or remove.
+
+    Args:
+        budget: what a fit may spend.
+        clip_norm: C > 0, public; bounds what one record contributes.
+    """
+
+    def __init__(self, budget: PrivacyBudget | ApproxDP, *, clip_norm: float) -> None:
+        self.budget = budget
+        self.clip_norm = positive("clip_norm", clip_norm, why="It bounds what one record contributes.")
+
+    def fit(
+        self,
+        embeddings: Matrix,
+        labels: ArrayLike,
+        *,
+        classes: Sequence[Any] | None,
+        rng: np.random.Generator,
+    ) -> Self:
+        """Release the classifier; every call spends the whole budget.
+
+        Args:
+            embeddings: shape (n, d), finite.
+            labels: shape (n,), members of ``classes``.
+            classes: the public classes.
+            rng: source of all randomness.
+
+        Returns:
+            self.
+
+        Raises:
+            ValueError: shapes or values out of range.
+            TypeError: rng is not a numpy Generator.
+        """
+        rng = generator(rng)
+        x, index, count = self._read(embeddings, labels, classes)
+        self._release(x, index, count, rng)
+        return self
+
+    def _release(
+        self, x: NDArray[np.float64], index: NDArray[np.int64], count: int, rng: np.random.Generator
+    ) -> None:
+        """Spend the budget and set weight_ and bias_, from rows (n, d) and positions of their classes (n,)."""
+        raise NotImplementedError
+
+    def _spend(self, label: str, budget: Budget) -> None:
+        """Record a release on one more or fewer record; a second fit adds to the first."""
+        if self.ledger_ is None:
+            self.ledger_ = PrivacyLedger("add_remove", unit=UNIT)
+        self.ledger_.spend(label, budget, relation="add_remove")
 
 
 class ClassMeans(Baseline):
@@ -155,6 +204,11 @@ class NearestPublic(Baseline):
         self.weight_ = pool[self.prototype_indices_]
         self.bias_ = np.zeros(count)
         return self
+
+
+def noise_multiplier(releases: int, rho: float) -> float:
+    """Standard deviation over sensitivity of equal Gaussian releases that spend rho together: sqrt(T / (2 rho))."""
+    return math.sqrt(releases / (2 * rho))
 
 
 def class_sums(x: NDArray[np.float64], index: NDArray[np.int64], count: int) -> NDArray[np.float64]:

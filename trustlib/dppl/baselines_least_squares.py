@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any, Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from trustlib.dppl.baselines import Baseline, class_sums
+from trustlib.dppl.baselines import PrivateBaseline, class_sums, noise_multiplier
 from trustlib.dppl.budgets import PrivacyBudget
-from trustlib.dppl.checks import Matrix, generator, positive
+from trustlib.dppl.checks import positive
 from trustlib.dppl.coinpress import clip_rows
 from trustlib.privacy import sample_gaussian
 
 
-class DPLeastSquares(Baseline):
+class DPLeastSquares(PrivateBaseline):
     """DP-LS: regularised least squares on noisy moments.
 
     With rows clipped to ||x|| <= C and noise of standard deviation sigma * (sensitivity):
@@ -63,8 +61,7 @@ class DPLeastSquares(Baseline):
         alpha: float = 1.0,
         regularization: float = 1.0,
     ) -> None:
-        self.budget = budget
-        self.clip_norm = positive("clip_norm", clip_norm, why="It bounds the length of a record.")
+        super().__init__(budget, clip_norm=clip_norm)
         if not (np.isfinite(alpha) and alpha >= 0):
             raise ValueError(
                 f"alpha must be a finite number >= 0, got {alpha!r}. It weighs the common moments."
@@ -74,33 +71,14 @@ class DPLeastSquares(Baseline):
             "regularization", regularization, why="Without it a noisy moment may not be invertible."
         )
 
-    def fit(
-        self,
-        embeddings: Matrix,
-        labels: ArrayLike,
-        *,
-        classes: Sequence[Any] | None,
-        rng: np.random.Generator,
-    ) -> Self:
-        """Release noisy moments and solve; every call spends the whole budget.
-
-        Args:
-            embeddings: shape (n, d), finite.
-            labels: shape (n,), members of ``classes``.
-            classes: the public classes.
-            rng: source of the noise.
-
-        Returns:
-            self.
-
-        Raises:
-            ValueError: shapes or values out of range.
-        """
-        rng = generator(rng)
-        x, index, count = self._read(embeddings, labels, classes)
+    def _release(
+        self, x: NDArray[np.float64], index: NDArray[np.int64], count: int, rng: np.random.Generator
+    ) -> None:
+        """Noisy moments, and one solve per class."""
         x, d, bound = clip_rows(x, self.clip_norm), x.shape[1], self.clip_norm
-        sigma = math.sqrt(3 / (2 * self.budget.rho))
-        self._spend("noisy moments", self.budget.to_zcdp())
+        budget: PrivacyBudget = self.budget  # type: ignore[assignment]
+        sigma = noise_multiplier(3, budget.rho)
+        self._spend("noisy moments", budget.to_zcdp())
         common = x.T @ x + symmetric_noise(d, sigma * bound**2, rng)
         sums = class_sums(x, index, count) + sample_gaussian(sigma * bound, d, size=count, rng=rng)
         noise = 2 * sigma * bound**2 * math.sqrt(d * (1 + self.alpha**2))
@@ -111,7 +89,6 @@ class DPLeastSquares(Baseline):
             moment = rows.T @ rows + symmetric_noise(d, sigma * bound**2, rng) + self.alpha * common
             self.weight_[c] = solve_clamped(moment, sums[c], self.regularization_)
         self.bias_ = np.zeros(count)
-        return self
 
 
 def symmetric_noise(dim: int, sigma: float, rng: np.random.Generator) -> NDArray[np.float64]:
