@@ -5,12 +5,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from trustlib.dppl.budgets import PrivacyBudget
 from trustlib.dppl.comparison import compare
 from trustlib.dppl.comparison_methods import mean_accuracies, public_accuracies
 from trustlib.dppl.comparison_plan import BASELINES, METHODS, REFERENCES, Plan, trials
-from trustlib.dppl.comparison_settings import GRIDS, choose_settings
-from trustlib.dppl.comparison_tasks import Task, load_pool, load_sources
+from trustlib.dppl.comparison_settings import GRIDS, choose_settings, longest_chosen, settings_table
+from trustlib.dppl.comparison_sources import load_pool, load_sources
+from trustlib.dppl.comparison_tasks import Task
 from trustlib.dppl.embeddings import unit_rows
+from trustlib.dppl.means import DPPrototypeMean
+from trustlib.dppl.metrics import class_accuracies
 
 
 def make_task(seed=0, n=160, d=6, classes=4):
@@ -101,12 +105,59 @@ def test_more_prototypes_and_pooled_means_have_the_same_shape():
     assert mean_accuracies(trial, TASK, PLAN, estimator="auto")[-1].mean() > 0.9
 
 
+@pytest.mark.parametrize(("estimator", "adjacency"), [("coinpress", "replace"), ("naive", "add_remove")])
+@pytest.mark.parametrize("pool", [1, 2])
+@pytest.mark.filterwarnings("ignore::trustlib.dppl.means.DivergingScheduleWarning")
+def test_means_are_those_of_the_estimator_with_the_same_stream(estimator, adjacency, pool):
+    plan = replace(PLAN, n_seeds=1, n_draws=1)
+    [trial] = trials(TASK, plan, ratio=10)
+    found = mean_accuracies(trial, TASK, plan, estimator=estimator, pool=pool)
+    for j, rho in enumerate(plan.rhos):
+        model = DPPrototypeMean(PrivacyBudget(rho), estimator=estimator, adjacency=adjacency, pool=pool)
+        rng = trial.stream(plan, f"mean {estimator} {pool}", rho)
+        model.fit(trial.X, trial.y, classes=range(4), rng=rng)
+        expected = class_accuracies(TASK.test_labels, model.predict(TASK.test), classes=4)
+        assert found[j] == pytest.approx(
+            expected, abs=0.021
+        )  # one of 50 test points: a vote in single precision
+        assert model.ledger_.to_zcdp().rho == pytest.approx(rho)
+
+
+def test_the_probe_without_noise_follows_the_settings_of_dp_sgd():
+    settings = {("dp_sgd", 10.0, rho): {"steps": steps} for rho, steps in ((0.005, 1), (0.5, 60), (50.0, 60))}
+    found = compare(TASK, replace(PLAN, settings=settings), methods=("noise_off", "dp_sgd"))
+    short, long, same = (found.by_class("noise_off", ratio=10, rho=rho) for rho in PLAN.rhos)
+    assert np.array_equal(long, same)
+    assert long.mean() > short.mean()
+    loud = replace(PLAN, rhos=(1e12,), ratios=(1,), settings={})
+    pair = compare(TASK, loud, methods=("noise_off", "dp_sgd"))
+    assert pair.balanced("dp_sgd", ratio=1, rho=1e12) == pytest.approx(
+        pair.balanced("noise_off", ratio=1, rho=1e12), abs=0.01
+    )
+
+
+def test_choices_are_shown_and_those_at_the_edge_of_the_grid_counted():
+    settings = {
+        ("dp_sgd", 10.0, 0.5): {"steps": 640, "learning_rate": 2.0},
+        ("dp_sgd", 10.0, 50.0): {"steps": 40, "learning_rate": 8.0},
+        ("global_adapt", 10.0, 0.5): {"steps": 160, "learning_rate": 2.0},
+        ("least_squares", 10.0, 0.5): {"alpha": 1.0, "regularization": 0.1},
+        ("dp_sgd", 1.0, 0.5): {"steps": 640, "learning_rate": 2.0},
+    }
+    table = settings_table(settings, ratio=10.0)
+    assert table.shape == (2, 6)
+    assert table.loc[0.5, ("DP-SGD probe", "steps")] == 640
+    assert table.loc[50.0, ("DP-SGD probe", "learning rate")] == 8.0
+    assert longest_chosen(settings, ratio=10.0, rhos=(0.5,)) == (1, 2)
+
+
 def test_settings_come_from_public_rows_alone():
-    chosen = choose_settings(TASK, PLAN)
+    chosen = choose_settings(TASK, PLAN, n_seeds=1)
     assert set(chosen) == {(m, r, rho) for m in GRIDS for r in PLAN.ratios for rho in PLAN.rhos}
     assert set(GRIDS) < set(BASELINES)
     other = replace(TASK, private=TASK.private[::-1], test=TASK.test[::-1])
-    assert choose_settings(other, PLAN) == chosen
+    assert choose_settings(other, PLAN, n_seeds=1) == chosen
+    assert set(choose_settings(TASK, PLAN, n_seeds=1, methods=("least_squares",))) < set(chosen)
     with pytest.raises(ValueError, match="larger pool or a smaller ratio"):
         choose_settings(replace(TASK, proxy=TASK.proxy[:8], proxy_labels=TASK.proxy_labels[:8]), PLAN)
 

@@ -8,15 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from trustlib.dppl.comparison_tasks import (
-    Pixels,
-    Sources,
-    Task,
-    embed_sources,
-    graded_encoders,
-    load_pool,
-    load_sources,
-)
+from trustlib.dppl.comparison_sources import Pixels, Sources, load_pool, load_sources
+from trustlib.dppl.comparison_tasks import Task, embed_sources, graded_encoders
 
 if TYPE_CHECKING:
     from torch import nn

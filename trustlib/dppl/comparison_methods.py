@@ -9,19 +9,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trustlib.dppl.baselines import ClassMeans, NearestPublic
-from trustlib.dppl.baselines_gradients import DPGlobalAdapt, DPLinearProbe
+from trustlib.dppl.baselines_dp_sgd import DPLinearProbe, NoiseFreeProbe
+from trustlib.dppl.baselines_global_adapt import DPGlobalAdapt
 from trustlib.dppl.baselines_least_squares import DPLeastSquares
 from trustlib.dppl.budgets import PrivacyBudget
-from trustlib.dppl.coinpress import clip_rows, coinpress_mean
+from trustlib.dppl.coinpress import coinpress_mean
 from trustlib.dppl.comparison_plan import REFERENCES, Method, Plan, Trial, Vectors, Window
 from trustlib.dppl.comparison_tasks import Task
-from trustlib.dppl.embeddings import pool_features
+from trustlib.dppl.embeddings import pool_features, unit_rows
 from trustlib.dppl.metrics import class_accuracies
-from trustlib.dppl.planning import MeanEstimator, MeanPlan, plan_mean
+from trustlib.dppl.planning import MeanEstimator, plan_mean
 from trustlib.dppl.scores import class_scores
 from trustlib.dppl.selection import select_public
 from trustlib.dppl.top_k import select_top_k
-from trustlib.privacy import sample_gaussian
+from trustlib.privacy import gaussian_sigma, sample_gaussian
 
 
 def method_accuracies(method: Method, trial: Trial, task: Task, plan: Plan) -> Vectors:
@@ -30,6 +31,8 @@ def method_accuracies(method: Method, trial: Trial, task: Task, plan: Plan) -> V
         return public_accuracies(trial, task, plan)
     if method in ("coinpress", "naive", "auto"):
         return mean_accuracies(trial, task, plan, estimator=method)
+    if method == "noise_off":
+        return _noise_off_accuracies(trial, task, plan)
     if method in REFERENCES:
         predicted = _reference(method, trial, task)
         return np.tile(
@@ -88,32 +91,52 @@ def mean_accuracies(
 ) -> Vectors:
     """Accuracies of a private mean per class, averaged over draws, shape (rhos, C).
 
-    Embeddings have length 1, so 1 / sqrt(d) is the public scale of a coordinate, and no mean is longer than 1.
+    Rows have length 1, after pooling too, so 1 / sqrt(d) is the public scale of a coordinate, and no mean is longer
+    than 1. "naive" is a noisy sum under add or remove, as the other baselines are counted; a cosine asks for its
+    direction only. "coinpress" and "auto" divide by public class sizes: one record is exchanged.
     """
     X, test = trial.X, task.test
     if pool > 1:
-        X, test = (np.asarray(pool_features(v, pool=pool)) for v in (X, test))
-    d, found = X.shape[1], np.empty((len(plan.rhos), task.n_classes))
+        X, test = (unit_rows(pool_features(v, pool=pool)) for v in (X, test))
+    found = np.empty((len(plan.rhos), task.n_classes))
     for j, rho in enumerate(plan.rhos):
-        rng = trial.stream(plan, f"mean {estimator} {pool}", rho)
-        means = np.empty((plan.n_draws, task.n_classes, 1, d))
-        for c in range(task.n_classes):
-            rows = X[trial.y == c]
-            chosen = plan_mean(
-                len(rows), d, budget=PrivacyBudget(rho), estimator=estimator, clip_norm=1.0, radius=1.0, unit=d**-0.5
-            )  # fmt: skip
-            for draw in means[:, c, 0]:
-                draw[:] = _private_mean(rows, chosen, rng)
-        found[j] = _vote(task, means, test)
+        rng, budget = trial.stream(plan, f"mean {estimator} {pool}", rho), PrivacyBudget(rho)
+        means = [
+            _private_means(X[trial.y == c], budget, estimator, plan.n_draws, rng)
+            for c in range(task.n_classes)
+        ]
+        found[j] = _vote(task, np.stack(means, axis=1)[:, :, None], test)
     return found
 
 
-def _private_mean(rows: Vectors, chosen: MeanPlan, rng: np.random.Generator) -> Vectors:
-    """One release of the mean of a class, shape (d,)."""
+def _private_means(
+    rows: Vectors, budget: PrivacyBudget, estimator: MeanEstimator, draws: int, rng: np.random.Generator
+) -> Vectors:
+    """Releases of the mean of a class up to a factor, from rows (n, d) of length 1: shape (draws, d)."""
+    n, d = rows.shape
+    if estimator == "naive":
+        sigma = gaussian_sigma(budget.to_zcdp(), sensitivity=1.0)
+        return np.asarray(rows.sum(axis=0) + sample_gaussian(sigma, d, size=draws, rng=rng))
+    public: dict[str, Any] = {"clip_norm": 1.0, "radius": 1.0, "unit": d**-0.5}
+    chosen = plan_mean(n, d, budget=budget, estimator=estimator, **public)
     if chosen.schedule is None:
-        noise = sample_gaussian(chosen.sigma, rows.shape[1], rng=rng)
-        return np.asarray(clip_rows(rows, chosen.clip).mean(axis=0) + noise)
-    return chosen.unit * coinpress_mean(rows / chosen.unit, schedule=chosen.schedule, rng=rng)
+        return np.asarray(rows.mean(axis=0) + sample_gaussian(chosen.sigma, d, size=draws, rng=rng))
+    scaled, unit = rows / chosen.unit, chosen.unit
+    return np.stack([unit * coinpress_mean(scaled, schedule=chosen.schedule, rng=rng) for _ in range(draws)])
+
+
+def _noise_off_accuracies(trial: Trial, task: Task, plan: Plan) -> Vectors:
+    """Accuracies of the DP-SGD probe of every budget with its noise switched off, shape (rhos, C)."""
+    settings = [dict(plan.settings.get(("dp_sgd", trial.ratio, rho), {})) for rho in plan.rhos]
+    found: list[Vectors] = []
+    for j, options in enumerate(settings):
+        if options in settings[:j]:  # budgets that share their settings share the probe
+            found.append(found[settings.index(options)])
+            continue
+        model = NoiseFreeProbe(clip_norm=1.0, **options)
+        predicted = model.fit(trial.X, trial.y, classes=range(task.n_classes)).predict(task.test)
+        found.append(class_accuracies(task.test_labels, predicted, classes=task.n_classes))
+    return np.stack(found)
 
 
 def _vote(task: Task, prototypes: Vectors, test: Vectors | None = None) -> Vectors:
@@ -131,8 +154,9 @@ def make_baseline(
     method: str, budget: PrivacyBudget, options: Mapping[str, Any]
 ) -> DPLinearProbe | DPGlobalAdapt | DPLeastSquares:
     """An unfitted baseline for embeddings of length 1."""
-    kinds = {"dp_sgd": DPLinearProbe, "global_adapt": DPGlobalAdapt, "least_squares": DPLeastSquares}
-    return kinds[method](budget, clip_norm=1.0, **options)
+    if method == "dp_sgd":
+        return DPLinearProbe(budget, clip_norm=1.0, engine="closed_form", **options)
+    return (DPGlobalAdapt if method == "global_adapt" else DPLeastSquares)(budget, clip_norm=1.0, **options)
 
 
 def _reference(method: str, trial: Trial, task: Task) -> NDArray[np.int64]:

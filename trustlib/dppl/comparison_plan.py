@@ -14,11 +14,11 @@ from trustlib.dppl.imbalance import make_imbalanced
 
 Method = Literal[
     "public", "coinpress", "naive", "auto", "least_squares", "global_adapt", "dp_sgd",
-    "class_means", "nearest_public", "linear_probe",
+    "noise_off", "class_means", "nearest_public", "linear_probe",
 ]  # fmt: skip
 METHODS: tuple[Method, ...] = ("public", "coinpress", "naive", "least_squares", "global_adapt", "dp_sgd")
 BASELINES: tuple[Method, ...] = ("naive", "least_squares", "global_adapt", "dp_sgd")
-REFERENCES: tuple[Method, ...] = ("class_means", "nearest_public", "linear_probe")
+REFERENCES: tuple[Method, ...] = ("noise_off", "class_means", "nearest_public", "linear_probe")
 LABELS = {
     "public": "DPPL-Public",
     "coinpress": "DPPL-Mean (CoinPress)",
@@ -27,6 +27,7 @@ LABELS = {
     "least_squares": "DP-LS",
     "global_adapt": "Global-Adapt",
     "dp_sgd": "DP-SGD probe",
+    "noise_off": "DP-SGD probe, noise off",
     "class_means": "Class means, no privacy",
     "nearest_public": "Best public sample, no privacy",
     "linear_probe": "Linear probe, no privacy",

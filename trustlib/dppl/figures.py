@@ -1,12 +1,11 @@
-"""The chapter's figures: each function takes results and returns a figure; nothing is estimated here."""
+"""Figures of comparisons: each function takes results and returns a figure; nothing is estimated here."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import stats
 
 from trustlib.dppl.comparison import Comparison
@@ -18,15 +17,18 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-ORDER = (*METHODS, "linear_probe")
+ORDER = (*METHODS, "linear_probe", "noise_off")
 Statistic = Literal["balanced", "minority", "majority"]
 GROUP_NAMES = {
     "balanced": "Balanced accuracy",
     "minority": "Accuracy on the rarest quarter",
     "majority": "Accuracy on the most frequent quarter",
 }
-_GAP = 4  # pixels around an image
-_LIMIT: dict[str, Any] = {"color": "0.25", "linestyle": (0, (4, 3)), "linewidth": 1.2}  # of what needs no privacy
+_LIMIT: dict[str, Any] = {
+    "color": "0.25",
+    "linestyle": (0, (4, 3)),
+    "linewidth": 1.2,
+}  # of what needs no privacy
 
 
 def by_size(compared: Comparison, methods: Sequence[Method], *, ratio: float, rho: float) -> Figure:
@@ -59,85 +61,9 @@ def by_size(compared: Comparison, methods: Sequence[Method], *, ratio: float, rh
     axes.set_xticks(middles, [f"{middle:.0f}" for middle in middles])
     axes.set_xticks([], minor=True)
     axes.set_ylim(-0.03, 1.03)
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=len(methods), fontsize=9)
-    return figure
-
-
-def hits(probabilities: pd.DataFrame, chance: float) -> Figure:
-    """Probability that a chosen public sample shows the class, over its private rows and the level.
-
-    Args:
-        probabilities: result of `hit_probabilities`.
-        chance: share of such samples in the pool.
-
-    Returns:
-        Two panels: against the rows, and against rows times level.
-    """
-    import seaborn as sns
-
-    titles = ["One curve per level", "The same points on one axis"]
-    figure, (left, right) = small_multiples(titles, columns=2, share_x=False, height=2.9)
-    levels = sorted(set(probabilities["epsilon"]))
-    colors = sns.color_palette("viridis", len(levels) + 1)
-    for epsilon, color, marker in zip(levels, colors, "os^DvP*X", strict=False):
-        rows = probabilities[probabilities["epsilon"] == epsilon]
-        look = {"color": color, "marker": marker}
-        left.plot(rows["rows"], rows["probability"], label=f"ε = {epsilon:g}", **look)
-        right.plot(rows["rows"] * epsilon, rows["probability"], linestyle="", **look)
-    reference_line(left, chance, "drawn blindly")
-    reference_line(right, chance, "drawn blindly")
-    left.set(xscale="log", xlabel="Private rows n of the class", ylabel="Probability of a fitting image")
-    right.set(xscale="log", xlabel="n times ε")
-    left.set_ylim(-0.03, 1.03)
-    left.legend(loc="upper left", fontsize=9)
-    return figure
-
-
-def prototype_board(
-    images: NDArray[np.uint8],
-    fits: NDArray[np.bool_],
-    private: NDArray[np.uint8],
-    names: Sequence[str],
-) -> Figure:
-    """Chosen public images of several classes in several releases, under a private image of each class.
-
-    Args:
-        images: shape (releases, classes, 3, h, w).
-        fits: whether a public image shows the class, shape (releases, classes).
-        private: one private image per class, shape (classes, 3, h, w).
-        names: of the classes.
-
-    Returns:
-        One panel; images that do not show the class have an orange frame and a cross in the corner.
-    """
-    import matplotlib.pyplot as plt
-
-    rows, columns = fits.shape
-    height, width = images.shape[-2] + 2 * _GAP, images.shape[-1] + 2 * _GAP
-    sheet = np.full(((rows + 1) * height, columns * width, 3), 255, dtype=np.uint8)
-    for r, c in np.ndindex(rows + 1, columns):
-        tile = private[c] if r == 0 else images[r - 1, c]
-        if r > 0 and not fits[r - 1, c]:
-            sheet[r * height + 1 : (r + 1) * height - 1, c * width + 1 : (c + 1) * width - 1] = (213, 94, 0)
-        inside = np.s_[r * height + _GAP : (r + 1) * height - _GAP, c * width + _GAP : (c + 1) * width - _GAP]
-        sheet[inside] = tile.transpose(1, 2, 0)
-    figure, axes = plt.subplots(figsize=(6.0, 0.9 + 5.2 * len(sheet) / sheet.shape[1]), layout="constrained")
-    axes.imshow(_few_colors(sheet), interpolation="nearest")
-    axes.grid(visible=False)
-    axes.set_xticks(width * (np.arange(columns) + 0.5), [name.replace(" ", "\n") for name in names])
-    axes.set_yticks(
-        height * (np.arange(rows + 1) + 0.5), ["private", *(f"release {r + 1}" for r in range(rows))]
+    figure.legend(
+        *axes.get_legend_handles_labels(), loc="outside lower center", ncols=len(methods), fontsize=9
     )
-    for r, c in zip(*np.nonzero(~fits), strict=True):
-        axes.scatter(
-            c * width + 2 * _GAP,
-            (r + 1) * height + 2 * _GAP,
-            marker="x",
-            s=40,
-            color="#d55e00",
-            linewidth=2.5,
-        )
-    axes.set(xlabel="Class", ylabel="Image")
     return figure
 
 
@@ -295,36 +221,6 @@ def several(variants: Variants) -> Figure:
     return figure
 
 
-def losses(ratios: Mapping[str, Vectors]) -> Figure:
-    """Exact worst losses over level, one mark per setting: mechanisms above, planted faults below.
-
-    Args:
-        ratios: by name; names that start with "Fault" are drawn as faults.
-
-    Returns:
-        One panel with the line at 1 that the guarantee draws.
-    """
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(figsize=(6.8, 3.8), layout="constrained")
-    for place, (name, values) in enumerate(ratios.items()):
-        spread = place + np.linspace(-0.2, 0.2, len(values))
-        fault = name.startswith("Fault")
-        axes.scatter(
-            np.minimum(values, 30),
-            spread,
-            s=22,
-            marker="X" if fault else "o",
-            color="#d55e00" if fault else "#0173b2",
-        )
-    axes.set_yticks(range(len(ratios)), list(ratios))
-    reference_line(axes, 1.0, "guarantee", along="x", side="right")
-    axes.set(xscale="log", xlim=(0.3, 40), xlabel="Largest privacy loss / ε (log scale; 30 and more at 30)")
-    axes.set_ylabel("Selection")
-    axes.invert_yaxis()
-    return figure
-
-
 def combinations(gaps: pd.DataFrame) -> Figure:
     """Minority accuracies of public prototypes and of private gradients in every combination.
 
@@ -336,7 +232,7 @@ def combinations(gaps: pd.DataFrame) -> Figure:
     """
     import matplotlib.pyplot as plt
 
-    means = gaps.groupby("combination", sort=False)[["public", "gradients", "permuted"]].mean()
+    means = gaps.groupby("combination", sort=False)[["public", "gradients", "permuted", "chance"]].mean()
     figure, axes = plt.subplots(figsize=(6.8, 1.4 + 0.35 * len(means)), layout="constrained")
     styles = method_styles(ORDER)
     place = np.arange(len(means))
@@ -344,21 +240,15 @@ def combinations(gaps: pd.DataFrame) -> Figure:
     for column, label, style in (
         ("public", "DPPL-Public", styles["public"].points()),
         ("gradients", "better of DP-SGD and Global-Adapt", styles["dp_sgd"].points()),
-        ("permuted", "DPPL-Public, labels permuted", {"color": "0.3", "marker": "|"}),
+        ("permuted", "DPPL-Public, labels permuted", {"color": "0.3", "marker": "x"}),
+        ("chance", "chance", {"color": "0.3", "marker": "|"}),
     ):
         axes.scatter(means[column], place, s=50, label=label, zorder=2, **style)
     axes.set_yticks(place, list(means.index))
     axes.set(xlabel="Accuracy on the rarest quarter", ylabel="Data set, encoder", xlim=(-0.03, 1.0))
     axes.set_ylim(len(means) - 0.5, -0.5)
-    figure.legend(loc="outside lower center", ncols=3, fontsize=9)
+    figure.legend(loc="outside lower center", ncols=4, fontsize=8)
     return figure
-
-
-def _few_colors(sheet: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The same image in at most 64 colours, which keeps a page with many of them small."""
-    from PIL import Image
-
-    return np.asarray(Image.fromarray(sheet).quantize(64, dither=Image.Dither.NONE).convert("RGB"))
 
 
 def _t_interval(values: Vectors) -> tuple[Vectors, Vectors, Vectors]:
