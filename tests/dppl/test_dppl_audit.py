@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from trustlib.dppl import (
+    DPPrototypePublic,
+    PrivacyBudget,
     audit_selection,
     class_scores,
     mean_loss,
@@ -17,6 +19,7 @@ from trustlib.dppl import (
     top_k_log_probabilities,
     worst_selection_loss,
 )
+from trustlib.dppl.laws import Laws
 from trustlib.privacy import exact_delta_from_probabilities
 
 ANGLES = np.linspace(0, 2 * np.pi, 6, endpoint=False)
@@ -46,6 +49,18 @@ def worst(adjacency, *, window=(0.0, 2.0), epsilon=1.0, k=1, fault="none", n=2, 
 @pytest.mark.parametrize("epsilon", [0.1, 2.0])
 def test_no_neighbours_are_further_apart_than_epsilon(adjacency, window, k, epsilon):
     assert worst(adjacency, window=window, k=k, epsilon=epsilon).ratio <= 1 + 1e-9
+
+
+@RELATIONS
+@pytest.mark.parametrize("window", WINDOWS)
+@pytest.mark.parametrize("k", [1, 2])
+def test_the_laws_of_the_audit_are_those_of_the_library(adjacency, window, k):
+    laws = Laws(CIRCLE, OFF, 0.7, *window, adjacency, k, "none")
+    options = {"d_min": window[0], "d_max": window[1], "k": k, "adjacency": adjacency, "precision": "float64"}
+    model = DPPrototypePublic(PrivacyBudget.from_em(0.7), **options)
+    for rows in [(0,), (1, 1), (0, 2, 5), (3, 4, 4, 5)]:
+        [theirs] = model.selection_log_probs(CIRCLE[list(rows)], [0] * len(rows), OFF, classes=[0])
+        assert laws.of(rows) == pytest.approx(theirs, abs=1e-12)
 
 
 def test_listing_equals_a_plain_search_with_the_public_functions():

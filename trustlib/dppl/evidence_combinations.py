@@ -24,6 +24,7 @@ def combination_gaps(
     tasks: Mapping[str, Task],
     plan: Plan,
     *,
+    n_tuning: int = 5,
     progress: Callable[[Iterable[Any], int], Iterable[Any]] | None = None,
 ) -> pd.DataFrame:
     """Minority accuracy of DPPL-Public and of the better private gradient method in every combination.
@@ -31,10 +32,11 @@ def combination_gaps(
     Args:
         tasks: by name of data set and encoder.
         plan: grids and seeds; the largest ratio and rho = .5 are used, and as many rows as a data set has.
+        n_tuning: draws on which settings of the gradient methods are judged, >= 1.
         progress: wraps the iteration over tasks, called with (names, total).
 
     Returns:
-        One row per combination and seed: combination, seed, public, gradients, permuted (minority accuracies).
+        One row per combination and seed: combination, seed, public, gradients, permuted (minority accuracies), chance.
     """
     import pandas as pd
 
@@ -46,7 +48,7 @@ def combination_gaps(
         small = replace(
             plan, rhos=(TIGHT,), ratios=plan.ratios[-1:], largest=min(plan.largest, rows), settings={}
         )
-        small = replace(small, settings=choose_settings(task, small))
+        small = replace(small, settings=choose_settings(task, small, n_seeds=n_tuning, methods=GRADIENTS))
         pieces.append(
             pd.DataFrame({"combination": name, "seed": range(plan.n_seeds), **_minorities(task, small)})
         )
@@ -54,9 +56,10 @@ def combination_gaps(
 
 
 def combinations(gaps: pd.DataFrame) -> Evidence:
-    """Samples for dppl-12: the gap of every combination, averaged over seeds."""
-    means = gaps.groupby("combination", sort=False)[["public", "gradients", "permuted"]].mean()
-    gap, control = means["public"] - means["gradients"], means["permuted"] - means["gradients"]
+    """Samples for dppl-12: the gap of every combination over gradients and chance, averaged over seeds."""
+    means = gaps.groupby("combination", sort=False)[["public", "gradients", "permuted", "chance"]].mean()
+    least = means[["gradients", "chance"]].max(axis=1)
+    gap, control = means["public"] - least, means["permuted"] - least
     return Evidence({"combinations": gap.to_numpy()}, {"permuted_labels": control.to_numpy()})
 
 
@@ -68,4 +71,6 @@ def _minorities(task: Task, plan: Plan) -> dict[str, Vectors]:
     dealt = [public_accuracies(trial, task, plan)[0] for trial in trials(task, plan, permute=True)]
     pairs = zip(dealt, found.groups, strict=True)
     permuted = np.array([group_accuracy(a, sizes, group="minority") for a, sizes in pairs])
-    return {"public": found.minority("public", **at), "gradients": gradients, "permuted": permuted}
+    chance = np.full(plan.n_seeds, 1 / task.n_classes)
+    public = found.minority("public", **at)
+    return {"public": public, "gradients": gradients, "permuted": permuted, "chance": chance}

@@ -64,24 +64,37 @@ def _losses(adjacency: Adjacency, *, k: int = 1, fault: Fault = "none") -> Vecto
 def _joint_losses(*, change_label: bool) -> Vectors:
     """The same for the prototypes of two classes together, with the library's scores and laws."""
     records, candidates = domains()
-    people = list(itertools.product(range(len(records)), (0, 1)))
+    people = list(itertools.product(range(len(records)), (0, 1)))  # row and class
+    tables = [
+        rows for size in range(RECORDS + 1) for rows in itertools.combinations_with_replacement(people, size)
+    ]
+    place = {rows: t for t, rows in enumerate(tables)}
+    pairs = np.array(
+        [
+            (
+                place[tuple(sorted((*base, (row, label))))],
+                place[tuple(sorted((*base, (row, 1 - label))))] if change_label else place[base],
+            )
+            for base in tables
+            if len(base) < RECORDS
+            for row, label in people
+        ]
+    )
+    scores = [np.stack([_joint_scores(rows, records, candidates, w) for rows in tables]) for w in WINDOWS]
     found = []
-    for epsilon, (d_min, d_max) in itertools.product(EPSILONS, WINDOWS):
-
-        def law(
-            rows: tuple[tuple[int, int], ...], window: Any = (d_min, d_max), level: float = epsilon
-        ) -> Vectors:
-            where, labels = zip(*rows, strict=True)
-            options: dict[str, Any] = {"classes": [0, 1], "d_min": window[0], "d_max": window[1]}
-            scores = class_scores(records[list(where)], labels, candidates, **options, precision="float64")
-            first, second = selection_log_probabilities(scores, epsilon=level, adjacency="add_remove")
-            return first[:, None] + second[None, :]
-
-        worst = 0.0
-        for base in itertools.combinations_with_replacement(people, 1):
-            more = {person: law((*base, person)) for person in people}
-            for row, label in people:
-                other = more[row, 1 - label] if change_label else law(base)
-                worst = max(worst, float(np.abs(more[row, label] - other).max()))
-        found.append(worst / epsilon)
+    for epsilon, of_tables in itertools.product(EPSILONS, scores):
+        laws = selection_log_probabilities(of_tables, epsilon=epsilon, adjacency="add_remove")
+        joint = laws[:, 0, :, None] + laws[:, 1, None, :]  # (tables, M, M)
+        found.append(np.abs(joint[pairs[:, 0]] - joint[pairs[:, 1]]).max() / epsilon)
     return np.array(found)
+
+
+def _joint_scores(
+    people: tuple[tuple[int, int], ...], records: Vectors, candidates: Vectors, window: Window
+) -> Vectors:
+    """Scores of two classes, shape (2, M); zero for nobody."""
+    if not people:
+        return np.zeros((2, len(candidates)))
+    where, labels = zip(*people, strict=True)
+    options: dict[str, Any] = {"classes": [0, 1], "d_min": window[0], "d_max": window[1]}
+    return class_scores(records[list(where)], labels, candidates, **options, precision="float64")

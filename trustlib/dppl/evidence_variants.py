@@ -62,8 +62,8 @@ def run_variants(
         progress: wraps the iteration over conditions, called with (conditions, total).
 
     Returns:
-        Accuracies by condition. Conditions named "permuted", "pool ...", "window" and "absurd window" are imbalanced,
-        "top k", "blind k", "pooled mean" and "ten" are balanced.
+        Accuracies by condition. Conditions named "permuted ...", "pool ...", "window" and "absurd window" are
+        imbalanced, "top k", "blind k", "pooled mean" and "ten" are balanced.
 
     Raises:
         ValueError: no pool of noise, no balanced ratio, or a grid that does not start with 1.
@@ -87,6 +87,9 @@ def _conditions(
     def public(**options: Any) -> Measure:
         return lambda trial: public_accuracies(trial, task, plan, **options)
 
+    def mean(**options: Any) -> Measure:
+        return lambda trial: mean_accuracies(trial, task, plan, **options)
+
     few = replace(plan, largest=FEW, ratios=(1.0,))
     ten: Measure = lambda trial: public_accuracies(trial, task, few)  # noqa: E731
     rare = plan.ratios[-1]
@@ -98,9 +101,9 @@ def _conditions(
     for k in k_grid:
         found[f"top {k}"] = plan, 1.0, False, public(k=k)
         found[f"blind {k}"] = plan, 1.0, False, public(k=k, blind=True)
-    found["pooled mean"] = (
-        plan, 1.0, False, lambda trial: mean_accuracies(trial, task, plan, estimator="coinpress", pool=4),
-    )  # fmt: skip
+    found["permuted coinpress"] = plan, rare, True, mean(estimator="coinpress")
+    found["permuted naive"] = plan, rare, True, mean(estimator="naive")
+    found["pooled mean"] = plan, 1.0, False, mean(estimator="coinpress", pool=4)
     found["ten"], found["ten permuted"] = (few, 1.0, False, ten), (few, 1.0, True, ten)
     return found
 
