@@ -202,3 +202,17 @@ def test_numbers_are_those_of_the_result(path):
     inside = found.part("gain").interval
     assert (record["estimate"], record["low"], record["high"]) == (inside.estimate, inside.low, inside.high)
     assert f"{inside.low:.4g} to {inside.high:.4g}" in html_of(found).words()
+
+
+def test_a_count_reads_as_a_count_and_has_no_interval(path):
+    page = html_of(check("toy-2", [1, 0, 0], controls=[0, 0, 0], path=path)).words()
+    assert "1 of 3 –" in page
+    assert "0 of 3 –" in page
+    assert "The rule is missed, which by its terms refutes nothing." in page
+
+
+def test_an_inconclusive_part_says_why(path):
+    supported, refuted, open_ = (html_of(result).words() for result in results(path)[:3])
+    reason = "The interval reaches across the threshold"
+    assert reason in open_
+    assert reason not in supported + refuted

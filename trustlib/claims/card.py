@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from trustlib.claims.interval_plot import plot_svg
 
 if TYPE_CHECKING:
-    from trustlib.claims.book import Claim
+    from trustlib.claims.book import Claim, Part
     from trustlib.claims.intervals import Interval
     from trustlib.claims.rules import Verdict
     from trustlib.claims.verdicts import ClaimResult, ControlResult, PartResult
@@ -104,32 +104,43 @@ def _rows(result: PartResult) -> str:
     part = result.part
     first = (
         f'<tr class="tl-part"><th scope="row"><code>{part.name}</code> {html.escape(part.statistic)}</th>'
-        f'{_cells(result.interval, part.unit)}<td class="tl-rule">{html.escape(part.rule_words())}</td>'
+        f'{_cells(result.interval, part)}<td class="tl-rule">{html.escape(part.rule_words())}</td>'
         f"<td>{verdict_html(result.verdict)}</td></tr>"
     )
-    method = html.escape(f"{part.interval.words()} over {part.unit}")
+    method = html.escape(f"{part.interval.words()} over {part.unit}. {why(result)}".strip())
     plot = (
         f'<tr class="tl-plot"><td colspan="6">{plot_svg(result)}'
         f'<span class="tl-method">{method}</span></td></tr>'
     )
-    return "\n".join([first, *(_control_row(c, part.unit) for c in result.controls), plot])
+    return "\n".join([first, *(_control_row(c, part) for c in result.controls), plot])
 
 
-def _control_row(result: ControlResult, unit: str) -> str:
+def why(result: PartResult) -> str:
+    """Why a part is inconclusive, in a sentence; an empty text for any other verdict."""
+    if result.verdict != "inconclusive":
+        return ""
+    if result.part.interval.method in ("count", "exact"):
+        return "The rule is missed, which by its terms refutes nothing."
+    return "The interval reaches across the threshold: these data decide neither way."
+
+
+def _control_row(result: ControlResult, part: Part) -> str:
     """The row of a control, which says in words whether it failed."""
     kind, word = ("ok", "failed as it must") if result.failed else ("alarm", "did not fail")
     return (
         f'<tr class="tl-control"><th scope="row">Control <code>{result.control.name}</code> '
-        f"{html.escape(result.control.statement)}</th>{_cells(result.interval, unit)}"
+        f"{html.escape(result.control.statement)}</th>{_cells(result.interval, part)}"
         f'<td class="tl-rule">must fail</td><td class="tl-{kind}">{word}</td></tr>'
     )
 
 
-def _cells(interval: Interval, unit: str) -> str:
-    """Estimate, interval and n; the unit is the tooltip of n and stands below the plot."""
+def _cells(interval: Interval, part: Part) -> str:
+    """Estimate, interval and n; the unit is the tooltip of n and stands below the plot. A count has no interval."""
+    counted = part.interval.method == "count"
+    estimate = f"{number(interval.estimate)} of {interval.n}" if counted else number(interval.estimate)
     return (
-        f"<td>{number(interval.estimate)}</td><td>{span(interval)}</td>"
-        f'<td title="{html.escape(unit)}">{interval.n}</td>'
+        f"<td>{estimate}</td><td>{'–' if counted else span(interval)}</td>"
+        f'<td title="{html.escape(part.unit)}">{interval.n}</td>'
     )
 
 
