@@ -3,11 +3,14 @@ compares, and hand over the samples that the claim asks for?"""
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from trustlib import claims, data
 from trustlib.memorization import further_studies, pairs_study
+from trustlib.memorization.evidence_studies import scores_by_run, subsets_of
 from trustlib.memorization.pairs_scores import conv_layers, layer_scores
 
 RUNS = 2
@@ -56,8 +59,7 @@ def further(cache, recipes):
 def delta(further):
     names = conv_layers(further.encoders[0])
     table = layer_scores(further.pairs, further.study.pool, further.augment, names, **further.settings)
-    per_pair = np.stack([scores.mean(axis=1) for scores in table.scores])
-    return np.diff(per_pair, axis=1, prepend=np.nan)
+    return table.gain_by_pair
 
 
 def fits(number: int, found) -> None:
@@ -111,9 +113,37 @@ def test_units_of_supervised_encoders(further):
     layers, rectify = pairs_study.unit_layers(further.encoders[0], conv_layers(further.encoders[0]))
     own = [further.responses(p.f, p, layers, rectify=rectify, seed=n) for n, p in enumerate(further.pairs)]
     taught = further.supervised_responses(layers, rectify=rectify)
-    labels = data.load_images("scenes", "test", n=2 * CANDIDATES, size=16).labels
-    fits(20, further.points_against_classes(own, taught, labels))
+    fits(20, further.points_against_classes(own, taught))
     assert len(further.notes["supervised"]) == RUNS
+    labels = np.arange(len(further.study.pool)) % 2  # two classes, so that 16 points hold two of each
+    pool = dataclasses.replace(further.study.pool, labels=labels)
+    two = dataclasses.replace(further, study=dataclasses.replace(further.study, pool=pool))
+    fits(28, two.class_restriction(own, layers, rectify=rectify))
+
+
+def test_held_out_points_are_those_that_g_alone_saw_and_differ_between_pairs(further):
+    pool = further.study.pool
+    for pair in further.pairs:
+        index = pair.split.independent
+        assert not set(index) & set(pair.split.train_f)
+        assert set(index) <= set(pair.split.train_g)
+        np.testing.assert_array_equal(further.heldout(pair), pool.pixels[index])
+    one, other = (further.heldout(pair) for pair in further.pairs)
+    assert not np.array_equal(one, other)
+    own = further.heldout_labels()
+    assert [values.tolist() for values in own] == [
+        pool.labels[p.split.independent].tolist() for p in further.pairs
+    ]
+
+
+def test_every_training_is_scored_with_draws_of_its_own(further):
+    twice = [further.pairs[0], further.pairs[0]]
+    found = scores_by_run(further.study, twice, further.augment, subsets="CE", **further.settings)
+    assert found["C"].shape == (2, CANDIDATES)
+    assert found["E"].shape == (2, 2 * CANDIDATES)
+    assert not np.allclose(found["C"][0], found["C"][1])
+    alone = subsets_of(further.study, twice[:1], further.augment, **further.settings)
+    np.testing.assert_allclose(found["C"][0], alone["C"][0], atol=1e-6)
 
 
 def test_one_image_trained_into_one_unit(further):
@@ -123,8 +153,6 @@ def test_one_image_trained_into_one_unit(further):
 
 
 def test_classes_need_labels(further):
-    import dataclasses
-
     pool = dataclasses.replace(further.study.pool, labels=None)
     blind = dataclasses.replace(further, study=dataclasses.replace(further.study, pool=pool))
     with pytest.raises(ValueError, match="needs labels"):

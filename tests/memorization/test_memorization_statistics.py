@@ -33,20 +33,22 @@ def test_planted_memorization_is_found_with_its_control():
     assert [(row.upper, row.lower) for row in result.rows] == [
         ("C", "S"), ("C", "E"), ("S", "I"), ("E", "I"), ("S", "E"),
     ]  # fmt: skip
-    assert all(row.p_holm < 1e-6 for row in result.rows[:4])
-    assert result.excess.auc > 0.8
+    assert result.excess.auc > 0.7
     control = result["S", "E"]
     assert control.is_control
     assert 0.4 < control.auc < 0.6
     assert control.ci_low < 0 < control.ci_high
     assert result.excess.runs == 3
-    assert result.to_frame().shape == (5, 13)
+    assert result.to_frame().shape == (5, 10)
+    one = compare_subsets(four_subsets(runs=1), n_boot=300)
+    assert all(row.p_holm < 1e-6 for row in one.rows[:4])
+    assert one.to_frame().shape == (5, 13)
 
 
 def test_without_effect_nothing_is_found_and_swapping_changes_the_sign():
-    null = compare_subsets(four_subsets(effect=0.0), n_boot=300)
+    null = compare_subsets(four_subsets(effect=0.0, runs=1), n_boot=300)
     assert all(row.p_holm > 0.05 for row in null.rows)
-    subsets = four_subsets()
+    subsets = four_subsets(runs=1)
     plain = compare_subsets(subsets, n_boot=300)
     swapped = compare_subsets({name: -value for name, value in subsets.items()}, n_boot=300)
     assert swapped.excess.difference == pytest.approx(-plain.excess.difference)
@@ -54,10 +56,34 @@ def test_without_effect_nothing_is_found_and_swapping_changes_the_sign():
     assert swapped.excess.p > 0.999
 
 
+def test_several_pairs_are_compared_pair_by_pair():
+    # pair 1: 3 > 2, 3 > 0, 1 > 0, 1 < 2: 3 of 4; pair 2: 7 > 6, 7 > 4, 5 > 4, 5 < 6: 3 of 4. Mean 3 / 4.
+    c, e = [[1.0, 3.0], [5.0, 7.0]], [[2.0, 0.0], [6.0, 4.0]]
+    assert compare_subsets({"C": c, "E": e}, n_boot=100).excess.auc == pytest.approx(0.75)
+    # the order of points within a pair means nothing; averaged by position, C would be 4 and 4, E 3 and 3: area 1
+    turned = {"C": [c[0], c[1][::-1]], "E": [e[0][::-1], e[1]]}
+    result = compare_subsets(turned, n_boot=100).excess
+    assert result.auc == pytest.approx(0.75)
+    assert np.isnan([result.t, result.p, result.p_holm]).all()
+    # equal in pair 1 (1 / 2), apart in pair 2 (1): 3 / 4, and an offset of one pair changes nothing
+    unequal = {"C": np.array([[0.0, 1.0], [2.0, 3.0]]), "E": np.array([[0.0, 1.0], [0.0, 1.0]])}
+    moved = {name: values + np.array([[5.0], [0.0]]) for name, values in unequal.items()}
+    for scores in (unequal, moved):
+        assert compare_subsets(scores, n_boot=100).excess.auc == pytest.approx(0.75)
+
+
+def test_areas_of_pairs_do_not_grow_with_their_number():
+    # points of unit variance .7 apart: area Phi(.7 / sqrt 2) = .690, for one pair and for twelve; each is known to
+    # sqrt((1 / 3) / 150) = .047 at worst, twelve to .014. Scores averaged over pairs would give .96 at twelve.
+    for runs, error in ((1, 0.047), (12, 0.014)):
+        found = compare_subsets(four_subsets(effect=0.7, runs=runs), n_boot=100).excess.auc
+        assert abs(found - 0.690) < 4 * error
+
+
 def test_welch_agrees_with_scipy_and_is_one_sided():
-    subsets = four_subsets(n=30)
+    subsets = four_subsets(n=30, runs=1)
     row = compare_subsets(subsets, n_boot=100).excess
-    a, b = subsets["C"].mean(axis=0), subsets["E"].mean(axis=0)
+    a, b = subsets["C"][0], subsets["E"][0]
     expected = stats.ttest_ind(a, b, equal_var=False, alternative="greater")
     assert (row.t, row.p) == pytest.approx((expected.statistic, expected.pvalue))
 

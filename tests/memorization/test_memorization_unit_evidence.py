@@ -304,10 +304,24 @@ def test_points_and_classes_by_hand():
     np.testing.assert_allclose(evidence.samples["points_over_classes"], [0.75 - 0.6])
     # class means of the point unit: 4, 4, 1, 1: UnitMem (4 - 2) / 6, ClassMem 3 / 5
     np.testing.assert_allclose(evidence.controls["class_means"], [1 / 3 - 0.6])
+    assert evidence.controls["unrelated_activations"].shape == (1,)
     np.testing.assert_allclose(evidence.controls["untrained_pair"], [0.75 - 2 / 7] * 2)
     accepted("memorization-20", evidence)
     with pytest.raises(ValueError, match="need one entry per seed, got 2, 1, 2, 2"):
         points_and_classes([point] * 2, [concept], [labels] * 2, [labels] * 2)
+
+
+def test_unrelated_draws_have_more_unitmem_than_classmem_so_that_part_of_the_claim_cannot_stand_alone():
+    draws = [exponential(seed, n=100, units=64) for seed in range(3)]
+    labels = [np.repeat(np.arange(10), 10)] * 3
+    evidence = points_and_classes(draws, draws, labels, labels)
+    for values in (evidence.samples["points_over_classes"], evidence.controls["unrelated_activations"]):
+        assert values.shape == (8,)
+        assert (values > 0.3).all()
+    part = accepted("memorization-20", evidence)["points_over_classes"]
+    assert {c.control.name: c.failed for c in part.controls} == {
+        "class_means": True, "unrelated_activations": False,
+    }  # fmt: skip
 
 
 def test_class_restriction_by_hand_and_its_control():
@@ -323,12 +337,22 @@ def test_class_restriction_by_hand_and_its_control():
     assert set(evidence.table["all_classes"] * 16) <= set(range(9))  # a mean of eight values that are 0 or .5
     difference = evidence.table.query("points == 'members'")["difference"]
     np.testing.assert_allclose(evidence.samples["all_minus_one_class"], difference)
+    # class means are 2 for both classes: no two points differ
+    np.testing.assert_allclose(evidence.controls["class_means"], [0, 0], atol=1e-12)
     rng = np.random.default_rng(0)
     classes = np.arange(300) % 3
     knows = 1 + 5 * (classes[:, None] == np.arange(3)) + rng.random((300, 3))
     evidence = class_restriction([exponential(0, n=300)], [classes], [knows], [classes])
     parts = accepted("memorization-28", evidence)
     assert parts["all_minus_one_class"].controls[0].failed
+    # a unit that knows the classes: 6 of 300 points in class 0 and 1 elsewhere; among points of one class all are alike
+    concept = responses(members=1 + 5 * (classes[:, None] == np.arange(3)))
+    evidence = class_restriction([concept], [classes], [knows], [classes])
+    assert (evidence.controls["class_means"] > 0.03).all()
+    # its class means are its responses; only the random choices of points differ
+    np.testing.assert_allclose(
+        evidence.controls["class_means"], evidence.samples["all_minus_one_class"], atol=0.01
+    )
     with pytest.raises(ValueError, match="supervised_labels must fit the supervised encoders, got 0 for 1"):
         class_restriction([found], [labels], [taught], [])
     with pytest.raises(ValueError, match="needs two classes of two points, got 2 and 1"):

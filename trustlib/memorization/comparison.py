@@ -20,11 +20,17 @@ Floats = NDArray[np.float64]
 # (subset expected to score higher, subset expected to score lower)
 ORDER = (("C", "S"), ("C", "E"), ("S", "I"), ("E", "I"))
 CONTROL = ("S", "E")
+TESTS = ("t", "p", "p_holm")
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two subsets compared: ``upper`` is expected to score higher than ``lower``."""
+    """Two subsets compared: ``upper`` is expected to score higher than ``lower``.
+
+    ``auc`` is the mean over encoder pairs of the area within each pair. ``t``, ``p`` and ``p_holm`` are tests over the
+    points of one encoder pair, nan where there are several: each has its own split, so the points of one pair are not
+    those of another, and a test over all of them would take pairs for points.
+    """
 
     upper: str
     lower: str
@@ -62,10 +68,11 @@ class SubsetComparison:
         return self["C", "E"]
 
     def to_frame(self) -> pd.DataFrame:
-        """One row per comparison."""
+        """One row per comparison; without the tests where several encoder pairs leave them empty."""
         import pandas as pd
 
-        return pd.DataFrame([vars(row) for row in self.rows])
+        frame = pd.DataFrame([vars(row) for row in self.rows])
+        return frame.drop(columns=list(TESTS)) if frame["t"].isna().all() else frame
 
 
 def compare_subsets(
@@ -73,21 +80,23 @@ def compare_subsets(
 ) -> SubsetComparison:
     """Tests whether candidates score higher, and independent points lower, than points treated alike.
 
-    Per pair: one-sided Welch t-test (Holm over the tested pairs), AUC = P(upper > lower) + P(tie) / 2, and
-    the difference of means with a hierarchical bootstrap interval over encoder pairs, then points. The
-    control S against E is two-sided and outside the Holm family: no effect is expected there.
+    Per comparison: AUC = P(upper > lower) + P(tie) / 2 of a random point of each subset *of the same encoder pair*,
+    averaged over encoder pairs, and the difference of means with a hierarchical bootstrap interval over encoder
+    pairs, then points. With one encoder pair also a one-sided Welch t-test over points (Holm over the tested
+    comparisons); the control S against E is two-sided and outside the Holm family: no effect is expected there.
 
     Args:
         subsets: scores by letter, among "S" shared, "C" candidate, "I" independent, "E" external; each of
-            shape (n,) or (runs, n) with one row per encoder pair, n >= 2. C and one other are required.
+            shape (n,) or (runs, n) with one row per encoder pair, n >= 2. C and one other are required. A column
+            need not be the same point in every row: every pair may have a split of its own.
         n_boot: bootstrap replicates, >= 100.
         confidence: of the intervals, in (0, 1).
         seed: of the bootstrap.
 
     Returns:
-        Comparisons C>S, C>E, S>I, E>I (those whose subsets are there) and the control S, E. Tests are over
-        points of the run-averaged scores: with one encoder pair a small p says nothing about another
-        training run, and the interval covers points only (``runs`` = 1).
+        Comparisons C>S, C>E, S>I, E>I (those whose subsets are there) and the control S, E. With one encoder
+        pair a small p says nothing about another training run, and the interval covers points only (``runs`` = 1);
+        with several, ``t``, ``p`` and ``p_holm`` are nan: call the function pair by pair for tests.
 
     Raises:
         ValueError: unknown letters, fewer than two points, non-finite scores, unequal numbers of runs.
@@ -97,6 +106,8 @@ def compare_subsets(
         >>> result = compare_subsets({"C": rng.normal(1, 1, 200), "E": rng.normal(0, 1, 200)})
         >>> bool(result.excess.p_holm < 0.01), bool(result.excess.ci_low > 0)
         (True, True)
+        >>> round(compare_subsets({"C": [[1.0, 3.0], [5.0, 7.0]], "E": [[2.0, 0.0], [6.0, 4.0]]}).excess.auc, 2)
+        0.75
 
     Source: Wang et al., ICLR 2024 (t-tests between the four subsets; there with pooled variance and
     without correction). Welch, Holm, AUC and intervals are ours.
@@ -110,10 +121,8 @@ def compare_subsets(
     pairs = tested + ([CONTROL] if set(CONTROL) <= set(scores) else [])
     if not pairs:
         raise ValueError(f"no two comparable subsets in {sorted(scores)}; give C and one of S and E")
-    tests = [_welch(scores[a], scores[b], two_sided=(a, b) == CONTROL) for a, b in pairs]
-    holm = [*holm_correction([p for _, p in tests[: len(tested)]]), *[p for _, p in tests[len(tested) :]]]
     rows = []
-    for (upper, lower), (t, p), adjusted in zip(pairs, tests, holm, strict=True):
+    for (upper, lower), (t, p, adjusted) in zip(pairs, _tests(scores, pairs, len(tested)), strict=True):
         a, b = scores[upper], scores[lower]
         low, high = bootstrap_difference(a, b, n_boot=n_boot, confidence=confidence, seed=seed)
         row = Comparison(
@@ -123,10 +132,10 @@ def compare_subsets(
             difference=float(a.mean() - b.mean()),
             ci_low=low,
             ci_high=high,
-            auc=auc(a.mean(axis=0), b.mean(axis=0)),
+            auc=float(np.mean([auc(one, other) for one, other in zip(a, b, strict=True)])),
             t=t,
             p=p,
-            p_holm=float(adjusted),
+            p_holm=adjusted,
             n_upper=a.shape[1],
             n_lower=b.shape[1],
             runs=len(a),
@@ -152,11 +161,22 @@ def _checked(subsets: Mapping[str, ArrayLike]) -> dict[str, Floats]:
     return scores
 
 
-def _welch(a: Floats, b: Floats, *, two_sided: bool) -> tuple[float, float]:
-    """Welch's t and p over points, runs averaged; equal constants give t = 0."""
+def _tests(
+    scores: Mapping[str, Floats], pairs: Sequence[tuple[str, str]], family: int
+) -> list[tuple[float, float, float]]:
+    """t, p and corrected p of every comparison, the first ``family`` of them corrected; nan for several runs."""
+    if len(next(iter(scores.values()))) > 1:
+        return [(float("nan"),) * 3 for _ in pairs]
+    found = [_welch(scores[a][0], scores[b][0], two_sided=(a, b) == CONTROL) for a, b in pairs]
+    p = [value for _, value in found]
+    adjusted = [*holm_correction(p[:family]).tolist(), *p[family:]]
+    return [(t, value, holm) for (t, value), holm in zip(found, adjusted, strict=True)]
+
+
+def _welch(x: Floats, y: Floats, *, two_sided: bool) -> tuple[float, float]:
+    """Welch's t and p over points; equal constants give t = 0."""
     from scipy import stats
 
-    x, y = a.mean(axis=0), b.mean(axis=0)
     if np.ptp(x) == 0 and np.ptp(y) == 0:
         gap = float(x[0] - y[0])
         t = 0.0 if gap == 0 else float(np.copysign(np.inf, gap))
@@ -171,7 +191,9 @@ def bootstrap_difference(
     """Percentile interval of mean(a) - mean(b) from a hierarchical bootstrap: encoder pairs, then points.
 
     Every replicate draws encoder pairs with replacement (the same for both subsets) and, within each drawn
-    pair, points of each subset with replacement. With one pair only points are drawn.
+    pair, points of each subset with replacement. With one pair only points are drawn. Resampling few pairs
+    understates how much they vary: where three pairs differ more than points do, a 95 % interval lies beside the
+    truth in up to one case in four, in place of one in twenty.
 
     Args:
         a: scores, shape (n_a,) or (runs, n_a).

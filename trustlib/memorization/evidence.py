@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from trustlib.memorization.comparison import ORDER, bootstrap_difference, compare_subsets
+from trustlib.memorization.comparison import bootstrap_difference, compare_subsets
 from trustlib.memorization.evidence_statistics import (
     N_BOOT,
     TOP,
@@ -69,12 +69,11 @@ def order_of_subsets(scores: Subsets) -> Evidence:
     Args:
         scores: all four subsets.
     """
-    shared, external = halves(scores["S"]), halves(scores["E"])
-    nothing = {"C": shared[0], "S": shared[1], "E": external[0], "I": external[1]}
+    nothing = {"C": scores["S"], "E": halves(scores["E"])[0]}
     return Evidence(
         {"order_of_subsets": _ordered(scores)},
         {
-            "shared_against_external": _ordered(nothing),
+            "shared_as_candidates": _ordered(nothing),
             "swapped_encoders": _ordered({name: -values for name, values in scores.items()}),
         },
     )
@@ -177,13 +176,16 @@ def near_and_far(table: LayerMem, independent: Floats) -> Evidence:
     """Samples for memorization-15: overlap of the most memorized points between near layers minus between far ones.
 
     Args:
-        table: LayerMem of the candidates.
+        table: LayerMem of the candidates, with external points as control.
         independent: scores of external points (pairs, layers, points), every layer with its own draws.
     """
-    return Evidence(
-        {"near_minus_far": np.array([_near_minus_far(s) for s in table.scores])},
-        {"external_independent_draws": np.array([_near_minus_far(s) for s in independent])},
-    )
+    kinds = {
+        "near_minus_far": table.scores,
+        "external_same_draws": control_of(table),
+        "external_independent_draws": independent,
+    }
+    found = {name: np.array([_near_minus_far(s) for s in scores]) for name, scores in kinds.items()}
+    return Evidence({"near_minus_far": found.pop("near_minus_far")}, found)
 
 
 def distances(tables: Mapping[str, LayerMem], *, seed: int = 0) -> Evidence:
@@ -217,11 +219,11 @@ def _has_excess(scores: Subsets) -> float:
 
 
 def _ordered(scores: Subsets) -> Floats:
-    """1 for every pair whose four tests and area under the curve come out as claimed."""
+    """1 for every pair whose tests (those whose subsets are there) and area come out as claimed."""
     found = []
     for run in range(len(scores["C"])):
         tests = compare_subsets({name: values[run] for name, values in scores.items()}, n_boot=100)
-        low_p = all(tests[pair].p_holm < LEVEL for pair in ORDER)
+        low_p = all(row.p_holm < LEVEL for row in tests.rows if not row.is_control)
         found.append(float(low_p and tests["C", "E"].auc > LEAST_AUC))
     return np.array(found)
 

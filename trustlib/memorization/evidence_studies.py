@@ -110,14 +110,15 @@ def independent_draws(
     return layers_at(tables)
 
 
-def external_by_run(
-    study: Study, pairs: Sequence[EncoderPair], augment: Any, *, n_views: int, seed: int
-) -> Floats:
-    """Scores of external points (pairs, points), every pair with augmentation draws of its own."""
-    return np.stack([
-        subsets_of(study, [pair], augment, n_views=n_views, seed=seed + number, subsets="E")["E"][0]
+def scores_by_run(
+    study: Study, pairs: Sequence[EncoderPair], augment: Any, *, n_views: int, seed: int, subsets: str
+) -> dict[str, Floats]:
+    """Scores of subsets (pairs, points), every pair with augmentation draws of its own, ``subsets`` as letters."""
+    found = [
+        subsets_of(study, [pair], augment, n_views=n_views, seed=seed + number, subsets=subsets)
         for number, pair in enumerate(pairs)
-    ])  # fmt: skip
+    ]
+    return {letter: np.concatenate([run[letter] for run in found]) for letter in subsets}
 
 
 def untrained(pairs: Sequence[EncoderPair], study: Study) -> list[EncoderPair]:

@@ -139,7 +139,7 @@ def training(frame: pd.DataFrame) -> Figure:
     band(axes, x, *columns, label="candidates minus external", style=style["excess"])
     line: dict[str, Any] = dict(style["external"].line())
     axes.plot(x, frame["external"], label="external alone", **line)
-    reference_line(axes, 0.0, "nothing memorized", side="left")
+    reference_line(axes, 0.0, "nothing memorized", side="right")
     axes.set(xlabel="Epochs of training", ylabel=RATIO)
     axes.legend(loc="upper left")
     return figure
@@ -255,6 +255,7 @@ def overlap(matrix: Floats, chance: float) -> Figure:
 
     figure, axes = plt.subplots(figsize=(4.6, 3.8), layout="constrained")
     shown = axes.imshow(matrix, vmin=0, vmax=1, cmap="cividis")
+    axes.grid(False)
     for row in range(len(matrix)):
         for column in range(len(matrix)):
             value = matrix[row, column]

@@ -15,11 +15,11 @@ from trustlib.memorization.evidence import Evidence
 from trustlib.memorization.evidence_studies import (
     accuracies,
     accuracy_change,
-    external_by_run,
     matched,
     penalized_pairs,
     private_pairs,
     removal_frame,
+    scores_by_run,
     subsets_of,
     untrained,
 )
@@ -31,9 +31,9 @@ from trustlib.memorization.pairs_altered import Privacy
 from trustlib.memorization.pairs_scores import conv_layers, layer_scores
 from trustlib.memorization.pairs_study import Study, strengths
 from trustlib.memorization.taps import vit_blocks
-from trustlib.memorization.unit_class_evidence import points_and_classes
+from trustlib.memorization.unit_class_evidence import class_restriction, points_and_classes
 from trustlib.memorization.unit_evidence import StudyEvidence
-from trustlib.memorization.unit_responses import UnitResponses, unit_responses
+from trustlib.memorization.unit_responses import UnitResponses, clean_responses, unit_responses
 
 if TYPE_CHECKING:
     from torch import nn
@@ -184,7 +184,8 @@ class FurtherStudies:
 
         Args:
             donor_pixels: images of another kind, uint8 (n, C, S, S).
-            delta: gain of LayerMem, shape (pairs, L), nan for the first layer.
+            delta: gain of LayerMem beyond that of external points, shape (pairs, L), nan for the first layer, such as
+                ``LayerMem.gain_by_pair``.
         """
         jobs = [
             Job(dataclasses.replace(self.study.recipe, seed=self.study.recipe.seed + n), donor_pixels,
@@ -230,7 +231,9 @@ class FurtherStudies:
     def responses(
         self, encoder: nn.Module, pair: EncoderPair, layers: Sequence[str], *, rectify: bool, seed: int
     ) -> UnitResponses:
-        """Responses of one encoder to the candidates of a pair and to as many external images.
+        """Responses of one encoder to the candidates of a pair and, held out, to the points that only its g saw.
+
+        Those differ from pair to pair, so that an interval over pairs covers the choice of held-out images too.
 
         Args:
             encoder: f of the pair, or another one trained on its points.
@@ -240,9 +243,15 @@ class FurtherStudies:
             seed: of views and untrained network.
         """
         members = self.study.pool.pixels[pair.split.candidate]
-        heldout = self.study.pool.external[: len(members)]
         return unit_responses(
-            encoder, members, heldout, self.augment, layers, n_views=self.n_views, rectify=rectify, seed=seed
+            encoder,
+            members,
+            self.heldout(pair),
+            self.augment,
+            layers,
+            n_views=self.n_views,
+            rectify=rectify,
+            seed=seed,
         )
 
     def inserted(
@@ -274,32 +283,61 @@ class FurtherStudies:
         self,
         ssl: Sequence[UnitResponses],
         supervised: Sequence[UnitResponses],
-        external_labels: NDArray[np.int64],
     ) -> StudyEvidence:
         """Samples for memorization-20: UnitMem and ClassMem of self-supervised and supervised units.
 
         Args:
             ssl: responses of the main encoders.
             supervised: of `supervised_responses`.
-            external_labels: classes of the external images.
         """
-        labels = self.member_labels()
-        heldout = [external_labels[: len(labels[0])]] * len(labels)
-        found = points_and_classes(ssl, supervised, labels, heldout, seed=self.seed)
+        found = points_and_classes(
+            ssl, supervised, self.member_labels(), self.heldout_labels(), seed=self.seed
+        )
         self.notes["classes"] = found.table
         return found
 
     def member_labels(self) -> list[NDArray[np.int64]]:
         """Classes of the candidates of every pair."""
+        return [self._labels()[pair.split.candidate] for pair in self.pairs]
+
+    def heldout(self, pair: EncoderPair) -> NDArray[np.uint8]:
+        """The images that f of a pair never saw and g did, as many as candidates."""
+        return self.study.pool.pixels[pair.split.independent[: len(pair.split.candidate)]]
+
+    def heldout_labels(self) -> list[NDArray[np.int64]]:
+        """Classes of the held-out images of every pair."""
+        return [self._labels()[p.split.independent[: len(p.split.candidate)]] for p in self.pairs]
+
+    def class_restriction(
+        self, ssl: Sequence[UnitResponses], layers: Sequence[str], *, rectify: bool
+    ) -> StudyEvidence:
+        """Samples for memorization-28: UnitMem on the points of one class; after `supervised_responses`.
+
+        Args:
+            ssl: responses of the main encoders.
+            layers: see `unit_responses`; the last one is used.
+            rectify: see `unit_responses`.
+        """
+        taught = [
+            clean_responses(encoder, self.heldout(pair), layers[-1:], rectify=rectify)[layers[-1]]
+            for encoder, pair in zip(self.notes["supervised"], self.pairs, strict=True)
+        ]
+        held = self.heldout_labels()
+        return class_restriction(
+            ssl, self.member_labels(), taught, held, heldout_labels=held, layer=layers[-1], seed=self.seed
+        )
+
+    def _labels(self) -> NDArray[np.int64]:
+        """Classes of the pool."""
         if self.study.pool.labels is None:
             raise ValueError("class selectivity needs labels; the pool has none")
-        return [self.study.pool.labels[pair.split.candidate] for pair in self.pairs]
+        return self.study.pool.labels
 
     def other_seeds(self) -> Evidence:
         """Samples for memorization-26: the same split, other seeds of training."""
         pairs = self.study.train({"seeds": self.study.reseeded(SEEDS)})["seeds"]
-        external = external_by_run(self.study, pairs, self.augment, **self.settings)
-        return variants.seeds(self._scored(pairs)["C"], external)
+        found = scores_by_run(self.study, pairs, self.augment, subsets="CE", **self.settings)
+        return variants.seeds(found["C"], found["E"])
 
     def weight_decay(self) -> Evidence:
         """Samples for memorization-27: three weight decays."""

@@ -51,9 +51,19 @@ class LayerMem:
     @property
     def excess(self) -> Floats:
         """LayerMem of the candidates minus that of the control, shape (L,)."""
+        return self.excess_by_pair.mean(axis=0)
+
+    @property
+    def excess_by_pair(self) -> Floats:
+        """`excess` of every encoder pair, shape (pairs, L)."""
         if self.control_scores is None:
             raise ValueError("excess needs control points: pass control= to layermem")
-        return self.layermem - self.control_scores.mean(axis=(0, 2))
+        return self.scores.mean(axis=2) - self.control_scores.mean(axis=2)
+
+    @property
+    def gain_by_pair(self) -> Floats:
+        """Excess minus that of the previous layer, nan for the first, for every encoder pair, shape (pairs, L)."""
+        return np.diff(self.excess_by_pair, axis=1, prepend=np.nan)
 
     def bootstrap(self, *, n_boot: int = 2000, seed: int = 0) -> Floats:
         """Replicates of the excess (of LayerMem where there is no control), shape (n_boot, L).

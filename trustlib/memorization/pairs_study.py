@@ -7,9 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-import numpy as np
-from numpy.typing import NDArray
-
 from trustlib.memorization.intervention_evidence import ProbeData
 from trustlib.memorization.pairs import (
     EncoderPair,
@@ -319,8 +316,3 @@ def unit_layers(encoder: Any, convolutions: Sequence[str]) -> tuple[list[str], b
     if all(name in names for name in behind):
         return behind, False
     return list(convolutions), True
-
-
-def external_rows(study: Study) -> NDArray[np.uint8]:
-    """As many external images as there are candidates: held-out points for the study of units."""
-    return study.pool.external[: len(study.splits[0].candidate)]

@@ -46,9 +46,9 @@ def points_and_classes(
 
     Returns:
         Samples classmem_supervised and unitmem_ssl (one per seed, last layer) and points_over_classes (one per layer);
-        controls shuffled_labels, untrained_pair and class_means. Table, one row per unit: seed, training
-        ("self-supervised" or "supervised"), layer, unit, unitmem, unitmem_heldout, unitmem_untrained, classmem,
-        selectivity (the class quotient on held-out images).
+        controls shuffled_labels, untrained_pair, class_means and unrelated_activations. Table, one row per unit: seed,
+        training ("self-supervised" or "supervised"), layer, unit, unitmem, unitmem_heldout, unitmem_untrained,
+        classmem, selectivity (the class quotient on held-out images).
 
     Raises:
         ValueError: numbers of seeds, layers or labels that do not fit.
@@ -68,7 +68,7 @@ def points_and_classes(
             f"{len(ssl)}, {len(supervised)}, {len(labels)}, {len(heldout_labels)}"
         )
     rng = np.random.default_rng(seed)
-    frames, shuffled, concept = [], [], []
+    frames, shuffled, concept, unrelated = [], [], [], []
     for number, classes in enumerate(labels):
         pair = {"self-supervised": ssl[number], "supervised": supervised[number]}
         for training, found in pair.items():
@@ -76,6 +76,7 @@ def points_and_classes(
         order = rng.permutation(np.asarray(classes))
         shuffled.append([_classmem(found.clean[layers[-1]], order) for found in pair.values()])
         concept.append([_of_class_means(ssl[number].members[one], classes) for one in layers])
+        unrelated.append([_of_unrelated(ssl[number].members[one], classes, rng) for one in layers])
     table = _concatenated(frames)
     last = (
         table[table["layer"] == layers[-1]].groupby(["training", "seed"], sort=True).mean(numeric_only=True)
@@ -97,6 +98,7 @@ def points_and_classes(
             "shuffled_labels": np.diff(np.array(shuffled), axis=1)[:, 0],
             "untrained_pair": (own["unitmem_untrained"] - other["unitmem_untrained"]).to_numpy(),
             "class_means": np.array(concept).mean(axis=0),
+            "unrelated_activations": np.array(unrelated).mean(axis=0),
         },
         table,
     )
@@ -129,7 +131,8 @@ def class_restriction(
 
     Returns:
         Sample all_minus_one_class, one per class; control classmem (mean class selectivity with the true labels minus
-        with permuted ones, averaged over the supervised encoders, as many permutations as classes). Table: encoder,
+        with permuted ones, averaged over the supervised encoders, as many permutations as classes) and class_means (the
+        sample's own statistic after every response was replaced by the mean of its class). Table: encoder,
         points ("members" or "heldout"), label, n, all_classes, one_class, difference.
 
     Raises:
@@ -165,8 +168,16 @@ def class_restriction(
         [_classmem(mu, own) - _classmem(mu, rng.permutation(own)) for mu, own in known_classes]
         for _ in members
     ]
+    concepts = [
+        row
+        for found, own in zip(responses, labels, strict=True)
+        for row in _restricted(_class_means(found.members[name], own), own, rng)
+    ]
+    means = table_of(concepts).groupby("label", sort=True)["difference"].mean()
     return StudyEvidence(
-        {"all_minus_one_class": members.to_numpy()}, {"classmem": np.mean(gain, axis=1)}, table
+        {"all_minus_one_class": members.to_numpy()},
+        {"classmem": np.mean(gain, axis=1), "class_means": means.to_numpy()},
+        table,
     )
 
 
@@ -202,11 +213,23 @@ def _unit_rows(
 
 def _of_class_means(mu: Floats, labels: ArrayLike) -> float:
     """UnitMem minus ClassMem after every response was replaced by the mean response of its class."""
+    flat = _class_means(mu, labels)
+    return mean_unitmem(flat) - _classmem(flat, labels)
+
+
+def _of_unrelated(mu: Floats, labels: ArrayLike, rng: np.random.Generator) -> float:
+    """UnitMem minus ClassMem of unrelated exponential draws of the same shape."""
+    drawn = rng.standard_exponential(mu.shape)
+    return mean_unitmem(drawn) - _classmem(drawn, labels)
+
+
+def _class_means(mu: Floats, labels: ArrayLike) -> Floats:
+    """Every response replaced by the mean response of its class."""
     names = np.asarray(labels)
     flat = np.empty_like(mu)
     for name in np.unique(names):
         flat[names == name] = mu[names == name].mean(axis=0)
-    return mean_unitmem(flat) - _classmem(flat, names)
+    return flat
 
 
 def _restricted(mu: Floats, labels: ArrayLike, rng: np.random.Generator) -> list[dict[str, Any]]:
