@@ -30,7 +30,7 @@ from trustlib.dppl.coinpress import (
 from trustlib.dppl.comparison import Comparison, compare
 from trustlib.dppl.comparison_inputs import choose_encoders, choose_pools, further_tasks
 from trustlib.dppl.comparison_plan import BASELINES, LABELS, METHODS, REFERENCES, Method, Plan, Trial, trials
-from trustlib.dppl.comparison_settings import choose_settings
+from trustlib.dppl.comparison_settings import choose_settings, longest_chosen, settings_table
 from trustlib.dppl.comparison_sources import Sources, load_pool, load_sources
 from trustlib.dppl.comparison_tasks import Task, embed_sources, graded_encoders
 from trustlib.dppl.embeddings import Precision, pool_features, unit_rows
@@ -108,6 +108,7 @@ __all__ = [
     "load_pool",  # images of a public pool
     "load_sources",  # a data set in parts
     "log_set_counts",  # sets by their worst member
+    "longest_chosen",  # settings at the edge of the search
     "make_imbalanced",  # rows of an imbalanced set
     "mean_loss",  # exhaustive audit of the private mean
     "neighbour_log_ratios",  # log-ratios of one data set and all neighbours
@@ -118,6 +119,7 @@ __all__ = [
     "selection_error",  # bound on what a selection loses
     "selection_exponent",  # epsilon or epsilon / 2
     "selection_log_probabilities",  # exact law of the selection
+    "settings_table",  # chosen settings of the baselines
     "slot_choices",  # one classifier per slot
     "top_k_log_probabilities",  # exact law of sets
     "translate_budgets",  # table of currencies

@@ -37,6 +37,7 @@ class DPLinearProbe(GradientProbe):
         learning_rate: > 0, for embeddings of about unit length.
         sample_rate: q in (0, 1].
         engine: "opacus" (ghost clipping), or "closed_form", the same steps several times faster.
+        device: where the closed form is computed; opacus stays on the processor. Draws are the same on every device.
 
     Attributes:
         noise_multiplier_: sigma.
@@ -66,10 +67,11 @@ class DPLinearProbe(GradientProbe):
         learning_rate: float = 8.0,
         sample_rate: float = 1.0,
         engine: Engine = "opacus",
+        device: str = "cpu",
     ) -> None:
         one_of("engine", engine, get_args(Engine))
         common: dict[str, Any] = {"steps": steps, "learning_rate": learning_rate, "sample_rate": sample_rate}
-        super().__init__(budget, clip_norm=clip_norm, **common)
+        super().__init__(budget, clip_norm=clip_norm, **common, device=device)
         self.engine = engine
 
     def _release(
@@ -136,6 +138,7 @@ class NoiseFreeProbe(Baseline):
         clip_norm: > 0.
         steps: T >= 1.
         learning_rate: > 0.
+        device: where it is computed.
 
     Raises:
         ValueError: parameters out of range.
@@ -149,9 +152,11 @@ class NoiseFreeProbe(Baseline):
     Source: this book.
     """
 
-    def __init__(self, *, clip_norm: float, steps: int = 40, learning_rate: float = 8.0) -> None:
+    def __init__(
+        self, *, clip_norm: float, steps: int = 40, learning_rate: float = 8.0, device: str = "cpu"
+    ) -> None:
         self.clip_norm = positive("clip_norm", clip_norm, why="It bounds the gradient of a record.")
-        self.steps = whole("steps", steps)
+        self.steps, self.device = whole("steps", steps), device
         self.learning_rate = positive("learning_rate", learning_rate, why="It is the length of a step.")
 
     def fit(self, embeddings: Matrix, labels: ArrayLike, *, classes: Sequence[Any] | None) -> Self:
@@ -174,7 +179,8 @@ class NoiseFreeProbe(Baseline):
 
         x, index, count = self._read(embeddings, labels, classes)
         weight, _ = noisy_descent(
-            torch.from_numpy(x).float(), torch.from_numpy(index), count, steps=self.steps, sample_rate=1.0,
+            torch.from_numpy(x).float().to(self.device), torch.from_numpy(index).to(self.device), count,
+            steps=self.steps, sample_rate=1.0,
             clip_norm=self.clip_norm, sigma=torch.zeros(1), learning_rate=torch.tensor([self.learning_rate]),
             generator=torch.Generator(), bound=None,
         )  # fmt: skip

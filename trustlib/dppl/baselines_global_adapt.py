@@ -35,6 +35,7 @@ class DPGlobalAdapt(GradientProbe):
         steps: T >= 1.
         learning_rate: > 0, for embeddings of about unit length.
         sample_rate: q in (0, 1]; as for `DPLinearProbe`.
+        device: where it is computed; draws are the same on every device.
         upper: first value of Z, > 0.
         decay: eta > 0.
         threshold: > 0.
@@ -71,13 +72,19 @@ class DPGlobalAdapt(GradientProbe):
         steps: int = 40,
         learning_rate: float = 8.0,
         sample_rate: float = 1.0,
+        device: str = "cpu",
         upper: float = 2.0,
         decay: float = 0.1,
         threshold: float = 1.0,
         count_share: float = 0.1,
     ) -> None:
         super().__init__(
-            budget, clip_norm=clip_norm, steps=steps, learning_rate=learning_rate, sample_rate=sample_rate
+            budget,
+            clip_norm=clip_norm,
+            steps=steps,
+            learning_rate=learning_rate,
+            sample_rate=sample_rate,
+            device=device,
         )
         if not isinstance(budget, PrivacyBudget):
             raise TypeError(
@@ -108,4 +115,4 @@ class DPGlobalAdapt(GradientProbe):
     def _record(self, weight: torch.Tensor, upper: torch.Tensor) -> None:
         """The released layer and bounds as arrays."""
         super()._record(weight, upper)
-        self.upper_ = upper.double().numpy()
+        self.upper_ = upper.double().cpu().numpy()

@@ -37,9 +37,10 @@ class GradientProbe(PrivateBaseline):
         steps: int = 40,
         learning_rate: float = 8.0,
         sample_rate: float = 1.0,
+        device: str = "cpu",
     ) -> None:
         super().__init__(budget, clip_norm=clip_norm)
-        self.steps = whole("steps", steps)
+        self.steps, self.device = whole("steps", steps), device
         self.learning_rate = positive("learning_rate", learning_rate, why="It is the length of a step.")
         self.sample_rate = positive("sample_rate", sample_rate, why="It is a probability.")
         if sample_rate > 1:
@@ -126,9 +127,9 @@ def descend(
     first, multipliers = models[0], [model._spend_steps() for model in models]
     rows, names, stream = tensors(x, index, rng)
     weight, upper = noisy_descent(
-        rows, names, count, steps=first.steps, clip_norm=first.clip_norm, sample_rate=first.sample_rate,
-        sigma=torch.tensor([m[0] for m in multipliers]), generator=stream, bound=first._bound(multipliers),
-        learning_rate=torch.tensor([m.learning_rate for m in models]),
+        rows.to(first.device), names.to(first.device), count, steps=first.steps, clip_norm=first.clip_norm,
+        sigma=torch.tensor([m[0] for m in multipliers]), sample_rate=first.sample_rate, generator=stream,
+        learning_rate=torch.tensor([m.learning_rate for m in models]), bound=first._bound(multipliers),
     )  # fmt: skip
     for s, model in enumerate(models):
         model._record(weight[s], upper[:, s])
@@ -146,5 +147,5 @@ def tensors(
 
 def layer_arrays(weight: torch.Tensor) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Weights (C, d) and offsets (C,) of a layer (C, d + 1)."""
-    values = weight.double().numpy()
+    values = weight.double().cpu().numpy()
     return values[:, :-1], values[:, -1]

@@ -16,7 +16,7 @@ from trustlib.dppl.budgets import PrivacyBudget
 from trustlib.dppl.coinpress import coinpress_mean
 from trustlib.dppl.comparison_plan import REFERENCES, Method, Plan, Trial, Vectors, Window
 from trustlib.dppl.comparison_tasks import Task
-from trustlib.dppl.embeddings import pool_features, unit_rows
+from trustlib.dppl.embeddings import best_device, pool_features, unit_rows
 from trustlib.dppl.metrics import class_accuracies
 from trustlib.dppl.planning import MeanEstimator, plan_mean
 from trustlib.dppl.scores import class_scores
@@ -133,7 +133,7 @@ def _noise_off_accuracies(trial: Trial, task: Task, plan: Plan) -> Vectors:
         if options in settings[:j]:  # budgets that share their settings share the probe
             found.append(found[settings.index(options)])
             continue
-        model = NoiseFreeProbe(clip_norm=1.0, **options)
+        model = NoiseFreeProbe(clip_norm=1.0, device=best_device(), **options)
         predicted = model.fit(trial.X, trial.y, classes=range(task.n_classes)).predict(task.test)
         found.append(class_accuracies(task.test_labels, predicted, classes=task.n_classes))
     return np.stack(found)
@@ -154,9 +154,11 @@ def make_baseline(
     method: str, budget: PrivacyBudget, options: Mapping[str, Any]
 ) -> DPLinearProbe | DPGlobalAdapt | DPLeastSquares:
     """An unfitted baseline for embeddings of length 1."""
-    if method == "dp_sgd":
-        return DPLinearProbe(budget, clip_norm=1.0, engine="closed_form", **options)
-    return (DPGlobalAdapt if method == "global_adapt" else DPLeastSquares)(budget, clip_norm=1.0, **options)
+    if method == "least_squares":
+        return DPLeastSquares(budget, clip_norm=1.0, **options)
+    if method == "global_adapt":
+        return DPGlobalAdapt(budget, clip_norm=1.0, device=best_device(), **options)
+    return DPLinearProbe(budget, clip_norm=1.0, engine="closed_form", device=best_device(), **options)
 
 
 def _reference(method: str, trial: Trial, task: Task) -> NDArray[np.int64]:

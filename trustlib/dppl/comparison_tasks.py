@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from trustlib.data import cache_folder
 from trustlib.data.images import fingerprint
 from trustlib.dppl.comparison_sources import Pixels, Sources
-from trustlib.dppl.embeddings import unit_rows
+from trustlib.dppl.embeddings import best_device, unit_rows
 
 if TYPE_CHECKING:
     from torch import nn
@@ -151,12 +151,5 @@ def _features(encoder: Any, pixels: Pixels) -> NDArray[np.float32]:
     path = cache_folder() / "embeddings" / f"{key}.npy"
     if path.exists():
         return np.load(path)
-    model = backbone(encoder, size=pixels.shape[-1], pretrained=True).to(_best_device())
+    model = backbone(encoder, size=pixels.shape[-1], pretrained=True).to(best_device())
     return np.asarray(embed(model, pixels, out=path))
-
-
-def _best_device() -> str:
-    """A GPU where there is one: embeddings are the same up to rounding."""
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"

@@ -146,6 +146,11 @@ def choose_device(device: str | torch.device | None, *inputs: Any) -> torch.devi
     return found[0] if found else torch.device("cpu")
 
 
+def best_device() -> str:
+    """A GPU where there is one: results are the same up to rounding."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
 def check_precision(precision: str) -> None:
     """One of the floating-point types of the matrix products."""
     one_of("precision", precision, get_args(Precision))

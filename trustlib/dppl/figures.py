@@ -1,4 +1,4 @@
-"""Figures of comparisons: each function takes results and returns a figure; nothing is estimated here."""
+"""The chapter's figures: each function takes results and returns a figure; nothing is estimated here."""
 
 from __future__ import annotations
 
@@ -11,11 +11,25 @@ from scipy import stats
 from trustlib.dppl.comparison import Comparison
 from trustlib.dppl.comparison_plan import BASELINES, LABELS, METHODS, Method, Vectors
 from trustlib.dppl.evidence_variants import Variants
+from trustlib.dppl.figures_selection import hits, losses, prototype_board
 from trustlib.plotting import band, method_styles, reference_line, small_multiples
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
+
+__all__ = [
+    "by_budget",  # accuracy over the budget
+    "by_class",  # of every class
+    "by_size",  # over the private rows of a class
+    "combinations",  # encoders and data sets
+    "difference_map",  # gain and loss against the best baseline
+    "hits",  # how often a chosen image fits
+    "losses",  # of exact audits
+    "pools",  # other public pools
+    "prototype_board",  # chosen images
+    "several",  # more than one prototype
+]
 
 ORDER = (*METHODS, "linear_probe", "noise_off")
 Statistic = Literal["balanced", "minority", "majority"]
@@ -61,9 +75,7 @@ def by_size(compared: Comparison, methods: Sequence[Method], *, ratio: float, rh
     axes.set_xticks(middles, [f"{middle:.0f}" for middle in middles])
     axes.set_xticks([], minor=True)
     axes.set_ylim(-0.03, 1.03)
-    figure.legend(
-        *axes.get_legend_handles_labels(), loc="outside lower center", ncols=len(methods), fontsize=9
-    )
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=9)
     return figure
 
 
@@ -247,7 +259,7 @@ def combinations(gaps: pd.DataFrame) -> Figure:
     axes.set_yticks(place, list(means.index))
     axes.set(xlabel="Accuracy on the rarest quarter", ylabel="Data set, encoder", xlim=(-0.03, 1.0))
     axes.set_ylim(len(means) - 0.5, -0.5)
-    figure.legend(loc="outside lower center", ncols=4, fontsize=8)
+    figure.legend(loc="outside lower center", ncols=2, fontsize=9)
     return figure
 
 

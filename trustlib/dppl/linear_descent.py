@@ -52,15 +52,15 @@ def noisy_descent(
     settings: of several, one may be released.
 
     Args:
-        x: float32 (n, d).
-        y: int64 (n,) in [0, n_classes).
+        x: float32 (n, d), on any device.
+        y: int64 (n,) in [0, n_classes), on the same.
         n_classes: at least 2.
         steps: T >= 1.
         clip_norm: C > 0.
         sigma: noise multipliers >= 0, shape (S,).
         learning_rate: shape (S,).
         sample_rate: q in (0, 1]; 1 takes every record in every step.
-        generator: source of samples and noise.
+        generator: source of samples and noise, on the processor.
         bound: None for Z = C.
 
     Returns:
@@ -69,20 +69,22 @@ def noisy_descent(
     Source: Goodfellow 2015 (norms of the gradients of a layer); Abadi et al. 2016; Esipova et al. 2023.
     """
     x = F.pad(x, (0, 1), value=1.0)
+    sigma, learning_rate = sigma.to(x), learning_rate.to(x)
     lengths, target = x.norm(dim=1), F.one_hot(y, n_classes).T.to(x.dtype)  # (n,), (C, n)
     weight, expected = x.new_zeros(len(sigma), n_classes, x.shape[1]), sample_rate * len(x)
     upper = torch.full_like(sigma, clip_norm if bound is None else bound.first)
-    rate, history = (learning_rate / expected)[:, None, None], []
+    length, history = (learning_rate / expected)[:, None, None], []
     for _ in range(steps):
         batch, norm, hot = _sample(x, lengths, target, sample_rate, generator)
         error = (weight.flatten(0, 1) @ batch.T).unflatten(0, weight.shape[:2]).softmax(dim=1).sub_(hot)
         norms = error.square().sum(dim=1).sqrt_() * norm  # (S, b); a norm over a middle axis is slow
         error *= (clip_norm / torch.maximum(norms, upper[:, None]))[:, None]
-        noise = torch.randn(weight.shape[1:], generator=generator) * (sigma * clip_norm)[:, None, None]
-        weight = weight - rate * ((error.flatten(0, 1) @ batch).view_as(weight) + noise)
+        # drawn on the processor, so that all devices see the same noise
+        noise = torch.randn(weight.shape[1:], generator=generator).to(x) * (sigma * clip_norm)[:, None, None]
+        weight = weight - length * ((error.flatten(0, 1) @ batch).view_as(weight) + noise)
         if bound is not None:
             above = (norms > bound.threshold * upper[:, None]).sum(dim=1)
-            above = above + bound.sigma * torch.randn((), generator=generator)
+            above = above + bound.sigma.to(x) * torch.randn((), generator=generator).to(x)
             change = (above / expected - bound.decay).clamp(-_STEEPEST, _STEEPEST)  # noise alone can be huge
             upper = (upper * change.exp()).clamp(1e-6, 1e6)
         history.append(upper)
@@ -95,5 +97,5 @@ def _sample(
     """Every record with probability ``rate``, independently: rows (b, d), their lengths (b,), targets (C, b)."""
     if rate == 1:
         return x, lengths, target
-    rows = torch.rand(len(x), generator=generator) < rate
+    rows = (torch.rand(len(x), generator=generator) < rate).to(x.device)
     return x[rows], lengths[rows], target[:, rows]
