@@ -1,8 +1,8 @@
 """Hierarchical bootstrap: encoder pairs with replacement, then points within each drawn pair.
 
-Three pairs drawn with replacement are all the lowest of them in one replicate of 27, so the lower end of a 95 % interval
-lies near that pair: where pairs differ more than points do, it is above the truth in up to one case of eight in place of
-one in forty. More pairs or a Student interval over pairs mend that; chapters that count on three pairs say so.
+Three pairs drawn with replacement are all the lowest of them in one replicate of 27, so the lower end of a 95 %
+interval lies near that pair: where pairs differ more than points do, it is above the truth in up to one case of eight
+in place of one in forty. More pairs or a Student interval over pairs mend that; the chapter says so.
 """
 
 from __future__ import annotations
