@@ -107,6 +107,21 @@ def test_fitting_together_is_fitting_each_with_the_same_draws():
             assert one.ledger_.entries == other.ledger_.entries
 
 
+@pytest.mark.parametrize(
+    "models",
+    [
+        [],
+        [DPLinearProbe(LOUD, clip_norm=1.0, steps=steps) for steps in (1, 2)],
+        [DPLinearProbe(LOUD, clip_norm=1.0), DPGlobalAdapt(LOUD, clip_norm=1.0)],
+        [DPGlobalAdapt(LOUD, clip_norm=1.0, decay=decay) for decay in (0.1, 0.2)],
+    ],
+)
+def test_only_probes_of_one_kind_are_fitted_together(models):
+    X, y = toy()
+    with pytest.raises(ValueError, match="models must be probes of one kind"):
+        fit_together(models, X, y, classes=range(3), rng=np.random.default_rng(0))
+
+
 def test_global_adapt_without_noise_is_the_plain_loop():
     X, y = toy(n=40)
     model = DPGlobalAdapt(LOUD, clip_norm=0.5, steps=5, learning_rate=2.0, upper=1.5, decay=0.2)
@@ -385,17 +400,6 @@ def test_clipping_bounds_what_one_record_does(kind):
         ),
         (lambda X, y: DPLinearProbe(LOUD, clip_norm=1.0, engine="fast"), ValueError, "engine must be one of"),
         (lambda X, y: NoiseFreeProbe(clip_norm=-1.0), ValueError, "clip_norm"),
-        (
-            lambda X, y: fit_together(
-                [DPLinearProbe(LOUD, clip_norm=1.0, steps=s) for s in (1, 2)],
-                X,
-                y,
-                classes=range(3),
-                rng=np.random.default_rng(0),
-            ),
-            ValueError,
-            "models must be probes of one kind",
-        ),
         (lambda X, y: DPLeastSquares(LOUD, clip_norm=1.0, alpha=-1.0), ValueError, "alpha"),
         (lambda X, y: DPLeastSquares(LOUD, clip_norm=1.0, regularization=0.0), ValueError, "regularization"),
         (lambda X, y: ClassMeans().predict(X), ValueError, "call fit first"),

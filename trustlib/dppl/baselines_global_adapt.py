@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -96,6 +96,10 @@ class DPGlobalAdapt(GradientProbe):
         self.count_share = positive("count_share", count_share, why="It is a share of the budget.")
         if count_share >= 1:
             raise ValueError(f"count_share must lie in (0, 1), got {count_share!r}: nothing would be left.")
+
+    def _shared(self) -> tuple[Any, ...]:
+        """The bound moves alike."""
+        return *super()._shared(), self.upper, self.decay, self.threshold
 
     def _calibrate(self) -> tuple[list[float], dict[str, Budget]]:
         """Noise multipliers of sums and counts, and what each of both spends."""

@@ -65,6 +65,10 @@ class GradientProbe(PrivateBaseline):
                 self.accountant_.step(noise_multiplier=multiplier, sample_rate=self.sample_rate)
         return multipliers
 
+    def _shared(self) -> tuple[Any, ...]:
+        """What probes must have in common to be trained together."""
+        return type(self), self.steps, self.clip_norm, self.sample_rate, self.device
+
     def _calibrate(self) -> tuple[list[float], dict[str, Budget]]:
         """Noise multipliers of what a step releases, the gradients first, and what all steps spend by name."""
         raise NotImplementedError
@@ -92,7 +96,7 @@ def fit_together(
     what it spends alone; they share their noise, so at most one of them may be released.
 
     Args:
-        models: probes of one kind with equal steps, clip_norm and sample_rate, at least one.
+        models: probes of one kind that differ in nothing else, at least one.
         embeddings: shape (n, d), finite.
         labels: shape (n,), members of ``classes``.
         classes: the public classes.
@@ -101,10 +105,10 @@ def fit_together(
     Raises:
         ValueError: no model, models that differ in more, or shapes and values out of range.
     """
-    if len({(type(m), m.steps, m.clip_norm, m.sample_rate) for m in models}) != 1:
+    if len({model._shared() for model in models}) != 1:
         raise ValueError(
-            f"models must be probes of one kind with equal steps, clip_norm and sample_rate, got {len(models)} that "
-            "differ in these, or none: they take their steps together."
+            "models must be probes of one kind that differ in budget and learning rate only, because they take their "
+            f"steps together, got {len(models)} that differ in more, or none."
         )
     rng = generator(rng)
     for model in models:

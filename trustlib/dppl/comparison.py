@@ -95,7 +95,8 @@ def compare(
     Args:
         task: the embeddings.
         plan: grids, sizes and seeds.
-        methods: which; references without privacy do not depend on the budget.
+        methods: which; references without privacy do not depend on the budget, except that "noise_off" takes the
+            settings that DP-SGD has there.
         progress: wraps the iteration, called with (trials, total); None for no progress display.
 
     Returns:
