@@ -19,7 +19,7 @@ from trustlib.memorization.evidence_statistics import (
     overlap_of_seeds,
     spearman,
 )
-from trustlib.memorization.evidence_studies import excess_by_step
+from trustlib.memorization.evidence_studies import excess_by_method, excess_by_step
 from trustlib.memorization.further_studies import decided
 
 PAIRS, N = 3, 60
@@ -100,6 +100,13 @@ def test_overlap_of_seeds_by_hand():
     )
     # the upper fifth of ten points are two: {0, 1}, {0, 2}, {2, 3}
     assert overlap_of_seeds(rows.astype(float)).tolist() == [0.5, 0.0, 0.5]
+
+
+def test_excess_by_method_takes_the_first_pair():
+    own = {"C": np.array([[3.0, 3.0], [9.0, 9.0]]), "E": np.array([[1.0, 1.0], [0.0, 0.0]])}
+    frame = excess_by_method({"a": own})
+    assert frame.loc["a"].tolist() == [2.0, 2.0, 2.0]
+    assert excess_by_method({"b": scores(0.1), "a": own}).index.tolist() == ["b", "a"]
 
 
 def test_excess_by_step_in_epochs():

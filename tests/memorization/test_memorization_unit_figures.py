@@ -81,7 +81,7 @@ def figures():
         "layers": unit_figures.unitmem_by_layer(high_units(both).table),
         "plane": unit_figures.unit_class_plane(points_and_classes(both, both[::-1], labels, labels).table),
         "size": unit_figures.size_dependence(size_dependence(both).table),
-        "pruning": unit_figures.pruning_curves(pruned()),
+        "pruning": unit_figures.pruning_marks(pruned()),
         "replacement": unit_figures.replacement_drops(replaced()),
         "insertion": unit_figures.insertion_changes(inserted()),
         "browser": unit_figures.unit_browser(unit_gallery(both[0], n_units=3), pictures, pictures[::-1]),
@@ -113,14 +113,24 @@ def test_layers_show_one_mark_per_encoder_and_the_means():
     ]
 
 
-def test_pruning_starts_at_the_intact_accuracy_and_spans_the_draws():
-    axes = unit_figures.pruning_curves(pruned()).axes[0]
-    lines = {line.get_label(): line for line in axes.lines}
-    assert lines["highest UnitMem"].get_ydata().tolist() == pytest.approx([0.6, 0.5, 0.4])
-    assert lines["random (range of draws)"].get_ydata().tolist() == pytest.approx([0.6, 0.45, 0.35])
-    band = axes.collections[-1].get_paths()[0].vertices[:, 1]
-    # draws at share .4: .3, .35, .4
-    assert band.min() == pytest.approx(0.3)
+def test_pruning_is_measured_against_the_same_encoder_and_spans_the_draws():
+    table = pruned()
+    table.loc[table["encoder"] == 1, "accuracy"] += 0.2  # a better encoder, which loses as much
+    # arms at share .2: .5 - .6; random draws .4, .45, .5: -.2, -.15, -.1; at share .4 the arms: .4 - .6
+    for share, top, low in ((None, -0.1, -0.2), (0.4, -0.2, -0.3)):
+        axes = unit_figures.pruning_marks(table, share).axes[0]
+        marks = [c for c in axes.collections if len(c.get_offsets()) == 2]
+        assert marks[0].get_offsets()[:, 0].tolist() == pytest.approx([top, top])
+        assert marks[-1].get_offsets()[:, 0].tolist() == pytest.approx([low + 0.05] * 2)
+        lines = axes.collections[-2].get_segments()
+        assert [line[:, 0].tolist() for line in lines] == [pytest.approx([low, low + 0.1])] * 2
+    assert [text.get_text() for text in axes.get_yticklabels()] == list(unit_figures.ARMS.values())
+
+
+def test_insertion_shows_after_minus_before():
+    axes = unit_figures.insertion_changes(inserted()).axes[0]
+    heights = [marks.get_offsets()[:, 1].tolist() for marks in axes.collections]
+    assert heights == [pytest.approx([0.1 * k] * 3) for k in range(4)]
 
 
 def test_browser_shows_favourites_of_both_sides_in_order():

@@ -40,6 +40,29 @@ def subsets_of(
     return subset_arrays(score_pairs(pairs, study.pool, augment, **settings))
 
 
+def excess_by_method(scores: Mapping[str, Mapping[str, Floats]]) -> pd.DataFrame:
+    """Excess of the first pair of every method with its bootstrap interval over points.
+
+    Args:
+        scores: subsets C and E by method.
+
+    Returns:
+        Columns excess, low and high, one row per method.
+
+    Example:
+        >>> one, other = np.ones((1, 3)), np.zeros((1, 3))
+        >>> excess_by_method({"a": {"C": one, "E": other}}).loc["a"].tolist()
+        [1.0, 1.0, 1.0]
+    """
+    import pandas as pd
+
+    rows = {}
+    for name, subsets in scores.items():
+        candidates, external = subsets["C"][0], subsets["E"][0]
+        rows[name] = [candidates.mean() - external.mean(), *bootstrap_difference(candidates, external)]
+    return pd.DataFrame.from_dict(rows, orient="index", columns=["excess", "low", "high"])
+
+
 def excess_by_step(scores: Mapping[int, Mapping[str, Floats]], steps_per_epoch: float) -> pd.DataFrame:
     """Excess at every checkpoint with its bootstrap interval over encoder pairs and points.
 

@@ -223,7 +223,7 @@ def explorer(table: LayerMem, images: Pixels, layer: int, order: Floats, *, n_im
     scores = table.scores[0]
     figure = plt.figure(figsize=(7.0, 3.0), layout="constrained")
     left, right = figure.subfigures(1, 2, width_ratios=(1, 1.35), squeeze=False)[0]
-    axes, limit = left.subplots(), float(np.abs(scores).max())
+    axes, limit = left.subplots(), 1.05 * float(np.abs(scores).max())
     axes.scatter(scores[-1], scores[layer], s=9, color=_colours()["C"], alpha=0.7)
     axes.set(
         xlim=(-limit, limit),

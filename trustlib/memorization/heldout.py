@@ -16,14 +16,17 @@ from trustlib.memorization.views import Augment, Views
 if TYPE_CHECKING:
     from trustlib.memorization.responses import Encoder, Forward
 
+PERMUTATIONS = 2000
+
 
 @dataclass(frozen=True)
 class HeldOutUnitMem:
     """UnitMem on training points beside UnitMem on as many exchangeable points that were held out.
 
     ``difference`` (U,) = members - heldout; ``member_share`` the share of firing units whose favourite among
-    all points is a member, 0.5 if training left no trace; ``p`` of the one-sided binomial test of that share
-    (units of a layer are not independent, so p is too small).
+    all points is a member, 0.5 on average if training left no trace. Units share favourites, so in a single untrained
+    network the share may lie far from 0.5; ``p`` is one-sided and by permutation of membership among the points,
+    which leaves every point its units. It is at least 1 / (1 + `PERMUTATIONS`).
     """
 
     members: UnitMem
@@ -62,7 +65,7 @@ def heldout_unitmem(
         rest: see ``unitmem``.
         negative: see ``unitmem``.
         unit_axis: see ``unitmem``.
-        seed: of the views.
+        seed: of the views and of the permutations.
         batch_size: see ``unitmem``.
         forward_fn: see ``unitmem``.
 
@@ -96,23 +99,28 @@ def heldout_unitmem(
     }  # fmt: skip
     seen = unit_accumulators(encoder, first, layers, **settings)
     unseen = unit_accumulators(encoder, second, layers, **settings)
-    return {name: _tested(seen[name], unseen[name], first.n) for name in seen}
+    return {name: _tested(seen[name], unseen[name], first.n, seed) for name in seen}
 
 
-def _tested(seen: UnitMemAccumulator, unseen: UnitMemAccumulator, n: int) -> HeldOutUnitMem:
+def _tested(seen: UnitMemAccumulator, unseen: UnitMemAccumulator, n: int, seed: int) -> HeldOutUnitMem:
     """The comparison of one layer."""
-    from scipy.stats import binomtest
-
     both = UnitMemAccumulator(rest=seen.rest, negative=seen.negative).merge(seen).merge(unseen)
     pooled = both.compute()
     alive = ~pooled.dead & np.isfinite(pooled.scores)
-    owned = int((pooled.argmax[alive] < n).sum())
+    units = np.bincount(pooled.argmax[alive], minlength=2 * n)  # of every point
     one, other = seen.compute(), unseen.compute()
     total = int(alive.sum())
     return HeldOutUnitMem(
         members=one,
         heldout=other,
         difference=one.scores - other.scores,
-        member_share=owned / total if total else float("nan"),
-        p=float(binomtest(owned, total, 0.5, alternative="greater").pvalue) if total else float("nan"),
+        member_share=float(units[:n].sum() / total) if total else float("nan"),
+        p=_membership_p(units, n, seed) if total else float("nan"),
     )
+
+
+def _membership_p(units: NDArray[np.intp], n: int, seed: int) -> float:
+    """One-sided p of the first n points owning so many units, with the points in random order."""
+    rng = np.random.default_rng([seed, n])
+    drawn = np.array([units[rng.permutation(len(units))[:n]].sum() for _ in range(PERMUTATIONS)])
+    return float((1 + (drawn >= units[:n].sum()).sum()) / (1 + PERMUTATIONS))

@@ -121,26 +121,33 @@ def size_dependence(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def pruning_curves(table: pd.DataFrame) -> Figure:
-    """Probe accuracy after silencing a share of the units of every layer, by several orders.
+def pruning_marks(table: pd.DataFrame, share: float | None = None) -> Figure:
+    """What silencing a share of the units of every layer does to the probe, by several orders.
 
     Args:
         table: of `intervention_evidence.pruning`.
+        share: which; None takes the smallest one.
 
     Returns:
-        One panel: means over encoders; for random units the mean and range of the draws.
+        One panel, one row per order, one mark per encoder: accuracy minus that of the same encoder before; for random
+        units the mean of the draws, with a line over their range.
     """
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(figsize=(6.6, 3.6), layout="constrained")
-    intact = float(table.loc[table["arm"] == "none", "accuracy"].mean())
-    for arm, style in method_styles(ARMS).items():
-        draws = table[table["arm"] == arm].groupby(["share", "draw"])["accuracy"].mean().groupby("share")
-        x = [0.0, *draws.groups]
-        centre, low, high = (np.array([intact, *value]) for value in (draws.mean(), draws.min(), draws.max()))
-        band(axes, x, centre, low, high, label=ARMS[arm], style=style)
-    axes.set(xlabel="Silenced units of every layer (fraction)", ylabel="Probe accuracy (fraction)")
-    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+    figure, axes = plt.subplots(figsize=(6.6, 3.2), layout="constrained")
+    intact = table[table["arm"] == "none"].groupby("encoder")["accuracy"].mean()
+    chosen = float(table.loc[table["share"] > 0, "share"].min()) if share is None else share
+    rows = table[np.isclose(table["share"], chosen)]
+    for place, (arm, style) in enumerate(method_styles(ARMS).items()):
+        change = rows[rows["arm"] == arm].set_index("encoder")["accuracy"] - intact
+        draws = change.groupby(level="encoder")
+        y = place + np.linspace(-0.2, 0.2, len(draws)) if len(draws) > 1 else np.array([float(place)])
+        axes.hlines(y, draws.min(), draws.max(), color=style.color, linewidth=1.5, alpha=0.6)
+        axes.scatter(draws.mean(), y, s=28, **_marks(style))
+    axes.axvline(0, color="0.4", linestyle=(0, (4, 3)), linewidth=1.2)
+    axes.set_yticks(range(len(ARMS)), list(ARMS.values()))
+    axes.invert_yaxis()
+    axes.set(xlabel="Probe accuracy minus that of the intact encoder", ylabel="Silenced units")
     return figure
 
 
@@ -173,31 +180,26 @@ def replacement_drops(table: pd.DataFrame) -> Figure:
 
 
 def insertion_changes(table: pd.DataFrame) -> Figure:
-    """UnitMem of a unit before and after something was trained on one image.
+    """What training on one image does to the UnitMem of a unit.
 
     Args:
         table: of `insertion_evidence.insertion`.
 
     Returns:
-        One panel: an arrow from before to after for every inserted image, in one column per kind of training.
+        One panel: a mark for every inserted image, after minus before, in one column per kind of training.
     """
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(figsize=(6.6, 3.2), layout="constrained")
     arms = _ordered(table["arm"])
-    colour = method_styles(["unit"])["unit"].color
+    look = _marks(method_styles(["unit"])["unit"])
     for x, arm in enumerate(arms):
         rows = table[table["arm"] == arm]
-        for shift, (before, after) in zip(
-            np.linspace(-0.25, 0.25, len(rows)), rows[["before", "after"]].to_numpy(), strict=True
-        ):
-            axes.annotate(
-                "", (x + shift, after), (x + shift, before),
-                arrowprops={"arrowstyle": "->", "color": colour, "shrinkA": 0, "shrinkB": 0},
-            )  # fmt: skip
-            axes.scatter(x + shift, before, s=16, color="0.3", zorder=3)
+        shift = np.linspace(-0.25, 0.25, len(rows)) if len(rows) > 1 else np.zeros(1)
+        axes.scatter(x + shift, rows["after"] - rows["before"], s=24, **look)
+    axes.axhline(0, color="0.4", linestyle=(0, (4, 3)), linewidth=1.2)
     axes.set_xticks(range(len(arms)), arms)
-    axes.set(xlim=(-0.6, len(arms) - 0.4), ylim=(0, 1), xlabel="What was trained", ylabel="UnitMem (0 to 1)")
+    axes.set(xlim=(-0.6, len(arms) - 0.4), xlabel="What was trained", ylabel="UnitMem after minus before")
     return figure
 
 
