@@ -91,7 +91,7 @@ def by_budget(compared: Comparison, statistic: Statistic, *, ratios: Sequence[fl
         Panels on common axes.
     """
     shown = compared.plan.ratios if ratios is None else tuple(ratios)
-    titles = ["Balanced" if r == 1 else f"Largest {r:g} times the smallest" for r in shown]
+    titles = ["Balanced" if r == 1 else f"Imbalance ratio {r:g}" for r in shown]
     figure, panels = small_multiples(titles, columns=len(shown), height=3.5)
     styles = method_styles(ORDER)
     for axes, ratio in zip(panels, shown, strict=True):
