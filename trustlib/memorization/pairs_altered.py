@@ -41,6 +41,18 @@ class Privacy:
     sample_rate: float
     steps: int
 
+    def __str__(self) -> str:
+        """One line for a page.
+
+        Example:
+            >>> print(Privacy(8.0, 1e-3, 1.25, 1.0, 0.25, 60))
+            epsilon 8.00 at delta 0.001, noise 1.25, clipping 1, batches of 25 %, 60 steps
+        """
+        return (
+            f"epsilon {self.epsilon:.2f} at delta {self.delta:g}, noise {self.noise_multiplier:.2f}, "
+            f"clipping {self.clip_norm:g}, batches of {self.sample_rate:.0%}, {self.steps} steps"
+        ).replace("%", " %")
+
 
 def train_penalized(job: Job, *, weight: float) -> Encoder:
     """Trains on (1 - weight) * loss - weight * distance of two views: paid for keeping views apart.
