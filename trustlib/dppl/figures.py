@@ -43,6 +43,7 @@ _LIMIT: dict[str, Any] = {
     "linestyle": (0, (4, 3)),
     "linewidth": 1.2,
 }  # of what needs no privacy
+_CHANCE: dict[str, Any] = {"color": "0.45", "linestyle": (0, (1, 2)), "linewidth": 1.4}
 
 
 def by_size(compared: Comparison, methods: Sequence[Method], *, ratio: float, rho: float) -> Figure:
@@ -55,7 +56,7 @@ def by_size(compared: Comparison, methods: Sequence[Method], *, ratio: float, rh
         rho: budget.
 
     Returns:
-        One panel, the size on a logarithmic axis.
+        One panel, the size on a logarithmic axis; the methods stand side by side around the geometric mean of a fifth.
     """
     import matplotlib.pyplot as plt
 
@@ -64,11 +65,15 @@ def by_size(compared: Comparison, methods: Sequence[Method], *, ratio: float, rh
     sizes = np.sort(compared.sizes[compared.plan.at("ratios", ratio)][0])
     fifths = np.array_split(np.arange(len(sizes)), min(5, len(sizes)))
     middles = [np.exp(np.log(sizes[places]).mean()) for places in fifths]
-    for method in methods:
+    beside = np.exp(0.04 * (np.arange(len(methods)) - (len(methods) - 1) / 2))
+    for method, shift in zip(methods, beside, strict=True):
         accuracy = np.take_along_axis(compared.by_class(method, ratio=ratio, rho=rho), order, axis=1)
         means = np.stack([accuracy[:, places].mean(axis=1) for places in fifths], axis=1)
-        band(axes, middles, *_t_interval(means), label=LABELS[method], style=styles[method])
-    reference_line(axes, 1 / accuracy.shape[1], "chance")
+        centre, low, high = _t_interval(means)
+        look: dict[str, Any] = {**styles[method].line(), "capsize": 3, "elinewidth": 1.3}
+        edges = np.stack([centre - low, high - centre])
+        axes.errorbar(np.multiply(middles, shift), centre, yerr=edges, label=LABELS[method], **look)
+    reference_line(axes, 1 / accuracy.shape[1], "chance", side="left")
     axes.set(
         xscale="log", xlabel="Private rows of a class (log scale)", ylabel="Accuracy on a fifth of classes"
     )
@@ -91,7 +96,7 @@ def by_budget(compared: Comparison, statistic: Statistic, *, ratios: Sequence[fl
         Panels on common axes.
     """
     shown = compared.plan.ratios if ratios is None else tuple(ratios)
-    titles = ["Balanced" if r == 1 else f"Imbalance ratio {r:g}" for r in shown]
+    titles = ["All classes equal" if r == 1 else f"Imbalance ratio {r:g}" for r in shown]
     figure, panels = small_multiples(titles, columns=len(shown), height=3.5)
     styles = method_styles(ORDER)
     for axes, ratio in zip(panels, shown, strict=True):
@@ -101,6 +106,7 @@ def by_budget(compared: Comparison, statistic: Statistic, *, ratios: Sequence[fl
             band(axes, compared.plan.rhos, *centre, label=LABELS[method], style=styles[method])
         limit = getattr(compared, statistic)("linear_probe", ratio=ratio, rho=compared.plan.rhos[-1])
         axes.axhline(float(limit.mean()), **_LIMIT, label=LABELS["linear_probe"])
+        axes.axhline(1 / compared.accuracy.shape[-1], **_CHANCE, label="Chance")
         axes.set(xscale="log", xlabel="Budget ρ (log scale)")
     panels[0].set(ylabel=GROUP_NAMES[statistic], ylim=(-0.03, 1.03))
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
@@ -108,7 +114,7 @@ def by_budget(compared: Comparison, statistic: Statistic, *, ratios: Sequence[fl
 
 
 def by_class(compared: Comparison, methods: Sequence[Method], *, ratio: float, rho: float) -> Figure:
-    """Accuracy of every class, the classes in the order of their size, for a slider.
+    """Accuracy by rank of class size, averaged over seeds that draw anew which class has which rank, for a slider.
 
     Args:
         compared: the comparison.
@@ -134,10 +140,10 @@ def by_class(compared: Comparison, methods: Sequence[Method], *, ratio: float, r
         top.plot(place + 1, accuracy, label=LABELS[method], **styles[method].line())
     sizes = -np.sort(-compared.sizes[compared.plan.at("ratios", ratio)][0])
     bottom.bar(place + 1, sizes, color="0.6")
-    top.set(ylim=(-0.03, 1.03), ylabel="Accuracy")
+    top.set(xlim=(0.5, len(place) + 0.5), ylim=(-0.03, 1.03), ylabel="Accuracy")
     bottom.xaxis.get_major_locator().set_params(integer=True)
     bottom.set(yscale="log", ylim=(1, compared.plan.largest * 1.5))
-    bottom.set(xlabel="Class, from the most frequent to the rarest", ylabel="Private rows")
+    bottom.set(xlabel="Rank of a class, the most frequent first", ylabel="Private rows")
     figure.legend(*top.get_legend_handles_labels(), loc="outside lower center", ncols=4)
     return figure
 
@@ -167,9 +173,11 @@ def difference_map(compared: Comparison) -> Figure:
             "yticklabels": [f"{x:g}" for x in plan.ratios],
         }
         scale = {"vmin": -40, "vmax": 40, "cmap": "PuOr", "cbar": False}
-        sns.heatmap(100 * gaps, ax=axes, annot=True, fmt="+.0f", annot_kws={"fontsize": 9}, **labels, **scale)
+        points = [[_signed(100 * gap) for gap in row] for row in gaps]
+        sns.heatmap(100 * gaps, ax=axes, annot=points, fmt="", annot_kws={"fontsize": 9}, **labels, **scale)
         axes.set(xlabel="Budget ρ")
         axes.tick_params(labelsize=9)
+        axes.tick_params(axis="y", rotation=0)
     panels[0].set(ylabel="Imbalance ratio")
     return figure
 
@@ -178,7 +186,7 @@ def pools(compared: Comparison, variants: Variants) -> Figure:
     """DPPL-Public over the budget with different public pools, imbalanced classes.
 
     Args:
-        compared: for the best baseline, which needs no pool.
+        compared: for the best baseline, which takes no prototypes from a pool.
         variants: accuracies by pool.
 
     Returns:
@@ -261,6 +269,11 @@ def combinations(gaps: pd.DataFrame) -> Figure:
     axes.set_ylim(len(means) - 0.5, -0.5)
     figure.legend(loc="outside lower center", ncols=2, fontsize=9)
     return figure
+
+
+def _signed(points: float) -> str:
+    """A whole number with its sign, the minus a real one, zero without any."""
+    return f"{points:+.0f}".replace("-", "−") if round(points) else "0"
 
 
 def _t_interval(values: Vectors) -> tuple[Vectors, Vectors, Vectors]:

@@ -39,8 +39,10 @@ def hits(probabilities: pd.DataFrame, chance: float) -> Figure:
         look = {"color": color, "marker": marker}
         left.plot(rows["rows"], rows["probability"], label=f"ε = {epsilon:g}", **look)
         right.plot(rows["rows"] * epsilon, rows["probability"], linestyle="", **look)
-    reference_line(left, chance, "drawn blindly")
-    reference_line(right, chance, "drawn blindly")
+    blind = reference_line(right, chance, "drawn blindly")
+    left.axhline(
+        chance, color=blind.get_color(), linestyle=(0, (4, 3)), linewidth=blind.get_linewidth(), zorder=1.5
+    )
     left.set(xscale="log", xlabel="Private rows n of the class", ylabel="Probability of a fitting image")
     right.set(xscale="log", xlabel="n times ε")
     left.set_ylim(-0.03, 1.03)
