@@ -73,7 +73,7 @@ def by_size(compared: Comparison, methods: Sequence[Method], *, ratio: float, rh
         look: dict[str, Any] = {**styles[method].line(), "capsize": 3, "elinewidth": 1.3}
         edges = np.stack([centre - low, high - centre])
         axes.errorbar(np.multiply(middles, shift), centre, yerr=edges, label=LABELS[method], **look)
-    reference_line(axes, 1 / accuracy.shape[1], "chance", side="left")
+    reference_line(axes, 1 / accuracy.shape[1], "chance")
     axes.set(
         xscale="log", xlabel="Private rows of a class (log scale)", ylabel="Accuracy on a fifth of classes"
     )
