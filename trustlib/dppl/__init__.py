@@ -15,7 +15,7 @@ from trustlib.dppl.audit import (
 from trustlib.dppl.baselines import Baseline, ClassMeans, NearestPublic
 from trustlib.dppl.baselines_dp_sgd import DPLinearProbe, NoiseFreeProbe
 from trustlib.dppl.baselines_global_adapt import DPGlobalAdapt
-from trustlib.dppl.baselines_gradients import fit_together
+from trustlib.dppl.baselines_gradients import GradientProbe, fit_together
 from trustlib.dppl.baselines_least_squares import DPLeastSquares
 from trustlib.dppl.budgets import PrivacyBudget, translate_budgets
 from trustlib.dppl.checks import Adjacency, ClassListWarning, EmptyClassWarning
@@ -52,6 +52,7 @@ from trustlib.dppl.top_k import log_set_counts, select_top_k, top_k_log_probabil
 
 __all__ = [
     "BASELINES",  # private methods without prototypes from a pool
+    "GradientProbe",  # what private probes share
     "LABELS",  # names of the methods on a page
     "METHODS",  # all private methods of the comparison
     "PAPER_SPLIT",  # shares of the budget of CoinPress's steps

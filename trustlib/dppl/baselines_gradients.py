@@ -24,6 +24,18 @@ class GradientProbe(PrivateBaseline):
     """What private probes share: full steps of plain SGD on the cross-entropy of a linear layer that starts at zero.
 
     The number of records is public: it scales the steps. Under add or remove of one record this scale is held fixed.
+    `DPLinearProbe` and `DPGlobalAdapt` are what is used; this class holds what they have in common.
+
+    Args:
+        budget: to spend per `fit`.
+        clip_norm: C, length to which the gradient of a record is brought down, > 0.
+        steps: T >= 1.
+        learning_rate: > 0.
+        sample_rate: probability of a record to be in a step, in (0, 1].
+        device: where torch computes.
+
+    Raises:
+        TypeError, ValueError: a number out of range.
     """
 
     accountant_: RDPAccountant
