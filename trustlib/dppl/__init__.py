@@ -52,7 +52,6 @@ from trustlib.dppl.top_k import log_set_counts, select_top_k, top_k_log_probabil
 
 __all__ = [
     "BASELINES",  # private methods without prototypes from a pool
-    "GradientProbe",  # what private probes share
     "LABELS",  # names of the methods on a page
     "METHODS",  # all private methods of the comparison
     "PAPER_SPLIT",  # shares of the budget of CoinPress's steps
@@ -72,6 +71,7 @@ __all__ = [
     "DivergingScheduleWarning",  # CoinPress loses ground
     "EmptyClassWarning",  # a class without private records
     "Fault",  # planted faults of audits
+    "GradientProbe",  # what private probes share
     "MeanEstimator",  # "naive", "coinpress" or "auto"
     "MeanPlan",  # how a class mean is released
     "Method",  # of the comparison
