@@ -96,7 +96,7 @@ def beside(values: pd.Series, intervals: dict[str, pd.DataFrame]) -> pd.DataFram
     Returns:
         One column for the values and one per table: the mean, with its interval in brackets.
     """
-    table = values.round(2).to_frame()
+    table = values.map("{:.2f}".format).to_frame()
     for heading, found in intervals.items():
         rows = found.loc[table.index, ["centre", "low", "high"]]
         table[heading] = [f"{c:+.2f} [{low:+.2f}, {high:+.2f}]" for c, low, high in rows.to_numpy()]
