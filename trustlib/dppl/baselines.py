@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, Self
 
@@ -66,7 +67,7 @@ class Baseline:
         return x, index, len(self.classes_)
 
 
-class PrivateBaseline(Baseline):
+class PrivateBaseline(Baseline, ABC):
     """A baseline that protects one record with its label under add or remove.
 
     Args:
@@ -106,11 +107,11 @@ class PrivateBaseline(Baseline):
         self._release(x, index, count, rng)
         return self
 
+    @abstractmethod
     def _release(
         self, x: NDArray[np.float64], index: NDArray[np.int64], count: int, rng: np.random.Generator
     ) -> None:
         """Spend the budget and set weight_ and bias_, from rows (n, d) and positions of their classes (n,)."""
-        raise NotImplementedError
 
     def _spend(self, label: str, budget: Budget) -> None:
         """Record a release on one more or fewer record; a second fit adds to the first."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -81,9 +82,9 @@ class GradientProbe(PrivateBaseline):
         """What probes must have in common to be trained together."""
         return type(self), self.steps, self.clip_norm, self.sample_rate, self.device
 
+    @abstractmethod
     def _calibrate(self) -> tuple[list[float], dict[str, Budget]]:
         """Noise multipliers of what a step releases, the gradients first, and what all steps spend by name."""
-        raise NotImplementedError
 
     def _bound(self, multipliers: Sequence[list[float]]) -> MovingBound | None:
         """The bound on gradients where it moves, from the multipliers of all probes that are trained together."""
